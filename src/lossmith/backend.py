@@ -1,0 +1,70 @@
+"""How a call may run: whether values may be read, in which dtype the arithmetic is done, which dtype comes out."""
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether the tensor's values may be looked at now: a plain CPU tensor, eager, in no transform or mode.
+
+    On a device that would be a sync; in a compiled graph, under vmap or on a meta tensor there is nothing to read.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return (
+        type(tensor) in (Tensor, torch.nn.Parameter)
+        and tensor.device.type == "cpu"
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        and _get_current_dispatch_mode() is None
+        and not torch._C._is_tracing()
+    )
+
+
+_HALVES = (torch.float16, torch.bfloat16)
+
+
+def dtypes(*operands: object, like: Tensor | None = None, composite: bool = False) -> tuple[torch.dtype, torch.dtype]:
+    """The dtype to compute in and the dtype of the result, for tensors (numbers do not count).
+
+    Half precision is computed in float32 and rounded once at the end (not at all under autocast, where torch's losses
+    give float32); integers are computed in the default dtype. like: the tensor whose dtype torch gives the result,
+    where it does not promote. composite: torch makes this loss of several operations, which autocast leaves alone on
+    the CPU.
+    """
+    tensors = [t for t in operands if isinstance(t, Tensor)]
+    compute = _real_or_complex(_result_type(tensors))
+    result = compute if like is None else _real_or_complex(like.dtype)
+    if compute in _HALVES:
+        compute = torch.float32
+    if result in _HALVES:
+        device = tensors[0].device.type
+        if torch.is_autocast_enabled(device) and not (composite and device == "cpu"):
+            result = torch.float32
+    return compute, result
+
+
+def _real_or_complex(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype.is_floating_point or dtype.is_complex else torch.get_default_dtype()
+
+
+def _result_type(tensors: list[Tensor]) -> torch.dtype:
+    """torch.result_type of any number of tensors: 0-dim ones matter only where they are of a higher category."""
+    with_dim = [t.dtype for t in tensors if t.dim() > 0]
+    without = [t.dtype for t in tensors if t.dim() == 0]
+    result = _promoted(with_dim or without)
+    if with_dim and without and _category(_promoted(without)) > _category(result):
+        result = torch.promote_types(result, _promoted(without))
+    return result
+
+
+def _promoted(dtypes: list[torch.dtype]) -> torch.dtype:
+    result = dtypes[0]
+    for dtype in dtypes[1:]:
+        if dtype != result:
+            result = torch.promote_types(result, dtype)
+    return result
+
+
+def _category(dtype: torch.dtype) -> int:
+    return 3 if dtype.is_complex else 2 if dtype.is_floating_point else 1 if dtype != torch.bool else 0

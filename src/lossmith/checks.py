@@ -1,0 +1,217 @@
+"""Errors and warnings about what a loss is given: each says what came, what was expected and what to write instead."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .backend import readable
+
+
+class LossWarning(UserWarning):
+    """A loss that is probably not meant the way it is called."""
+
+
+def shapes(**tensors: object) -> str:
+    """`input (2, 3) float32, target (2,) int64`, for messages."""
+    return ", ".join(f"{name} {describe(value)}" for name, value in tensors.items())
+
+
+def describe(value: object) -> str:
+    """A tensor's shape and dtype, or another value as it prints."""
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    return repr(value)
+
+
+def tensor(loss: str, name: str, value: object) -> None:
+    """Raises TypeError unless `value` is a tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{loss}: {name} is a {type(value).__name__}, expected a torch.Tensor; write torch.as_tensor({name})"
+        )
+
+
+def broadcastable(loss: str, **tensors: Tensor) -> None:
+    """Raises torch's RuntimeError, in better words, unless the shapes broadcast together."""
+    known = [t for t in tensors.values() if isinstance(t, Tensor)]
+    if all(t.shape == known[0].shape for t in known):
+        return
+    rank = max([t.dim() for t in known])
+    for back in range(1, rank + 1):
+        size = None
+        for t in known:
+            if t.dim() < back or t.shape[-back] == 1:
+                continue
+            if size is None:
+                size = t.shape[-back]
+            elif t.shape[-back] != size:
+                raise RuntimeError(
+                    f"{loss}: the shapes can't be broadcast together: {shapes(**tensors)} differ in dimension -{back}; "
+                    f"give tensors of one shape, or insert a dimension of 1 with unsqueeze where one is to be repeated"
+                )
+
+
+def outer_broadcast(loss: str, reduction: str, **tensors: Tensor) -> None:
+    """Warns where broadcasting makes the loss larger than every operand: (N, 1) against (N) gives (N, N).
+
+    Silent with reduction='none', which is how pairwise losses are written.
+    """
+    if reduction == "none" or torch.compiler.is_compiling():
+        return
+    known = [t for t in tensors.values() if isinstance(t, Tensor)]
+    if all(t.shape == known[0].shape for t in known):
+        return
+    result: torch.Size = torch.broadcast_shapes(*(t.shape for t in known))  # type: ignore[no-untyped-call]
+    if all(t.numel() < result.numel() for t in known):
+        warnings.warn(
+            f"{loss}: {shapes(**tensors)} broadcast to {tuple(result)}, larger than each of them: every row meets every "
+            f"other row, which is seldom meant. Give tensors of one shape (target.view_as(input), input.squeeze(-1)), "
+            f"or reduction='none' for a matrix of pairs.",
+            LossWarning,
+            stacklevel=_level_of_caller(),
+        )
+
+
+def _level_of_caller() -> int:
+    """The stack level of the first frame outside of lossmith and of torch's Module call."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "")
+        if not name.startswith(("lossmith.", "torch.")) and name != "lossmith":
+            break
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def finite_number(loss: str, name: str, value: float, *, above: float | None = None) -> None:
+    """Raises ValueError unless a Python number is finite (and above a bound)."""
+    if isinstance(value, Tensor):
+        return
+    if value != value or (above is not None and not value > above):
+        bound = "" if above is None else f" greater than {above:g}"
+        raise ValueError(f"{loss}: {name} is {value!r}, expected a number{bound}")
+
+
+def labels(
+    loss: str, target: Tensor, classes: int, allowed: int | None = None, *, mask: Tensor | None = None
+) -> Tensor | None:
+    """Checks class labels: raises IndexError in eager CPU, else returns where they are valid (None: everywhere).
+
+    A caller that gets a tensor must not use the other labels as addresses and must give NaN with gradient 0 there.
+    allowed: a label that may lie out of range (ignore_index). What is masked is not looked at.
+    """
+    valid = (target >= 0) & (target < classes)
+    if allowed is not None:
+        valid = valid | (target == allowed)
+    if mask is not None:
+        valid = valid | ~mask
+    if not readable(valid):
+        return valid
+    if bool(valid.all()):
+        return None
+    position = tuple(int(i) for i in torch.nonzero(~valid)[0])
+    label = int(target[position])
+    row = f" in row {position[0]}" if len(position) == 1 else f" at position {position}" if position else ""
+    ignored = "" if allowed is None else f", or ignore_index={allowed}"
+    advice = (
+        f"give the input at least {label + 1} classes, or correct the label"
+        if label >= 0
+        else f"write ignore_index={label} or mask= to leave rows out"
+    )
+    raise IndexError(
+        f"{loss}: label {label}{row} is out of range: expected 0 to {classes - 1} for {classes} classes{ignored}; {advice}"
+    )
+
+
+def integers(loss: str, name: str, value: Tensor) -> Tensor:
+    """Any integer dtype as int64; other dtypes are refused with torch's kind of error."""
+    if value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
+        raise RuntimeError(
+            f"{loss}: {name} is {describe(value)}, expected class indices of an integer dtype; write {name}.long()"
+        )
+    return value.to(torch.int64)
+
+
+def same_shape(loss: str, error: type[Exception], **tensors: Tensor) -> None:
+    """Raises `error` unless all tensors have one shape."""
+    known: Sequence[Tensor] = list(tensors.values())
+    if any(t.shape != known[0].shape for t in known):
+        raise error(
+            f"{loss}: expected tensors of one shape, got {shapes(**tensors)}; "
+            f"reshape or unsqueeze one of them ({list(tensors)[1]}.view_as({next(iter(tensors))}))"
+        )
+
+
+def weight_of_input(loss: str, weight: Tensor | None, input: Tensor) -> None:
+    """Raises ValueError unless torch's elementwise weight has the input's shape."""
+    if weight is None:
+        return
+    tensor(loss, "weight", weight)
+    if weight.shape != input.shape:
+        raise ValueError(
+            f"{loss}: weight must have the shape of input, got {shapes(weight=weight, input=input)}; "
+            f"write weight.expand_as(input), or sample_weight=, which broadcasts"
+        )
+
+
+def smoothing(loss: str, value: float) -> None:
+    """Raises RuntimeError, as torch does, unless label_smoothing is from 0 to 1."""
+    if not 0.0 <= value <= 1.0:
+        raise RuntimeError(f"{loss}: label_smoothing must be between 0.0 and 1.0, got {value!r}; 0.1 is usual")
+
+
+def class_dim(loss: str, input: Tensor, target: Tensor, dim: int | None, probabilities: bool) -> int:
+    """The class dimension, counted from the front; by default 1, or 0 for a row without a batch."""
+    tensor(loss, "input", input)
+    if input.dim() == 0:
+        error = RuntimeError if probabilities else ValueError
+        raise error(
+            f"{loss}: expected logits of 1 or more dimensions, (C), (N, C) or (N, C, d1, ...), got "
+            f"{shapes(input=input, target=target)}; write input.reshape(1, -1) for one row"
+        )
+    if not input.is_floating_point():
+        raise NotImplementedError(
+            f"{loss}: input is {describe(input)}, expected scores of a floating dtype; write input.float()"
+        )
+    if dim is None:
+        return 0 if input.dim() == 1 else 1
+    if not -input.dim() <= dim < input.dim():
+        raise IndexError(f"{loss}: dim={dim} is out of range for input {describe(input)}; write dim=-1 for the last")
+    return dim % input.dim()
+
+
+def class_weight(loss: str, weight: Tensor | None, input: Tensor, dim: int) -> None:
+    """Raises RuntimeError unless there is one weight for each class."""
+    if weight is None:
+        return
+    tensor(loss, "weight", weight)
+    if weight.shape != (input.shape[dim],):
+        raise RuntimeError(
+            f"{loss}: weight must hold one number for each of the {input.shape[dim]} classes (dimension {dim} of "
+            f"input), got {shapes(weight=weight, input=input)}; for weights of rows write sample_weight="
+        )
+
+
+def label_shape(loss: str, input: Tensor, target: Tensor, dim: int) -> Tensor:
+    """Labels as int64 in the input's shape less the class dimension, or torch's kinds of error in better words."""
+    tensor(loss, "target", target)
+    expected = [size for position, size in enumerate(input.shape) if position != dim]
+    if input.dim() == 1 and target.dim() == 1:
+        if target.shape[0] != 1:
+            raise ValueError(
+                f"{loss}: a row without a batch needs one label, got {shapes(input=input, target=target)}; "
+                f"give the input a batch dimension, (N, C), for several labels"
+            )
+        target = target.reshape(())
+    if list(target.shape) != expected:
+        same_batch = target.dim() > 0 and dim != 0 and target.shape[0] == input.shape[0]
+        error = RuntimeError if same_batch else ValueError
+        raise error(
+            f"{loss}: expected labels of shape {tuple(expected)} (the input's shape less its class dimension {dim}), "
+            f"got {shapes(input=input, target=target)}; the target was taken for labels, since only a target of the "
+            f"input's own shape is taken for probabilities"
+        )
+    return integers(loss, "target", target)

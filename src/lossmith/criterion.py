@@ -1,0 +1,45 @@
+"""What every loss Module of lossmith adds to torch's class of the same name."""
+
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from .overrides import refuse_script
+from .reduction import Normalizer, check_settings
+
+
+class Criterion(torch.nn.Module):
+    """Mixed in before torch's class: settings of the reduction, their repr, and a sentence for TorchScript."""
+
+    reduction: str
+    normalizer: Normalizer
+    on_empty: str
+
+    def _settle(self, normalizer: Normalizer, on_empty: str) -> None:
+        """Checks and keeps the settings; the last step of a constructor."""
+        check_settings(type(self).__name__, self.reduction, normalizer, on_empty)
+        self.normalizer, self.on_empty = normalizer, on_empty
+
+    def _reduction(
+        self, sample_weight: Tensor | None, mask: Tensor | None, normalizer: Normalizer, on_empty: str | None
+    ) -> dict[str, Any]:
+        """The reduction's keywords for the function: what the call gives comes before what the constructor got."""
+        return {
+            "reduction": self.reduction,
+            "sample_weight": sample_weight,
+            "mask": mask,
+            "normalizer": self.normalizer if normalizer is None else normalizer,
+            "on_empty": self.on_empty if on_empty is None else on_empty,
+        }
+
+    def extra_repr(self) -> str:
+        parts = [super().extra_repr()]
+        if self.normalizer is not None:
+            parts.append(f"normalizer={self.normalizer!r}")
+        if self.on_empty != "nan":
+            parts.append(f"on_empty={self.on_empty!r}")
+        return ", ".join(part for part in parts if part)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        refuse_script(type(self).__name__)()

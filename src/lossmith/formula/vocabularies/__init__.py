@@ -1,0 +1,1 @@
+"""What the words of the formula language mean to each backend, one file a backend."""

@@ -1,0 +1,101 @@
+"""The words for torch tensors: any device, any order of derivative, every transform.
+
+Each is differentiable as `formula/vocabulary.py` says, at its kinks and at infinity too: no gradient is NaN where the
+value's derivative exists. Arguments are tensors or Python numbers; at least one is a tensor.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..language import Real
+
+exp = torch.exp
+expm1 = torch.expm1
+log = torch.log
+log1p = torch.log1p
+sqrt = torch.sqrt
+sigmoid = torch.sigmoid
+lgamma = torch.lgamma
+digamma = torch.digamma
+abs = torch.abs
+relu = torch.relu
+
+
+def sign(x: Real) -> Tensor:
+    return torch.sgn(x)
+
+
+def softplus(x: Real) -> Tensor:
+    # torch.nn.functional.softplus turns linear above a threshold of 20, which float64 can see.
+    return -torch.nn.functional.logsigmoid(-x)
+
+
+def minimum(x: Real, y: Real) -> Tensor:
+    return _extremum(torch.minimum, "max", x, y)
+
+
+def maximum(x: Real, y: Real) -> Tensor:
+    return _extremum(torch.maximum, "min", x, y)
+
+
+def _extremum(function: Any, bound: str, x: Real, y: Real) -> Tensor:
+    if isinstance(x, Tensor) and isinstance(y, Tensor):
+        result: Tensor = function(x, y)
+        return result
+    tensor, number = (x, y) if isinstance(x, Tensor) else (y, x)
+    return torch.clamp(tensor, **{bound: number})
+
+
+def hinge(x: Real) -> Tensor:
+    return torch.clamp_min(x, 0)
+
+
+def floor_at(x: Real, low: Real) -> Tensor:
+    return where(x < low, low + (x - x.detach()), x)
+
+
+def where(condition: Real, x: Real, y: Real) -> Tensor:
+    return torch.where(condition, x, y)
+
+
+def product(x: Real, y: Real) -> Tensor:
+    if isinstance(x, Tensor) and isinstance(y, Tensor):
+        y = torch.where((x == 0) & torch.isinf(y), 0.0, y)
+    elif isinstance(y, Tensor) and x == 0:
+        y = torch.where(torch.isinf(y), 0.0, y)
+    result: Tensor = x * y
+    return result
+
+
+def xlogy(x: Real, y: Real) -> Tensor:
+    safe = torch.where((x == 0) & (y <= 0), 1.0, y)
+    result: Tensor = x * torch.log(safe)
+    return result
+
+
+_SLOPE_FLOOR = 1e-12  # torch divides by max(p (1 - p), 1e-12) in the gradient of binary_cross_entropy
+_LOG_FLOOR = -100.0  # and clamps the logarithms here
+
+
+def log_probability(p: Real) -> Tensor:
+    return _with_floored_slope(torch.log, p, p)
+
+
+def log_complement(p: Real) -> Tensor:
+    return _with_floored_slope(torch.log1p, -p, 1 - p)
+
+
+def _with_floored_slope(logarithm: Any, argument: Tensor, p: Tensor) -> Tensor:
+    """The floored logarithm of p, which `logarithm(argument)` computes best.
+
+    Where p (1 - p) is below the floor, the slope is (1 - p) / floor: the slope of (p - p * p / 2) / floor, which is
+    added to the value and taken away again without its gradient.
+    """
+    inside = p * (1 - p) > _SLOPE_FLOOR
+    value = torch.clamp(logarithm(argument.detach()), min=_LOG_FLOOR)
+    carrier = (p - 0.5 * p * p) / _SLOPE_FLOOR
+    # the argument is replaced where it is not used, so that the unused branch has a finite slope
+    safe = torch.where(inside, argument, 0.5)
+    return torch.where(inside, logarithm(safe), value + (carrier - carrier.detach()))

@@ -1,0 +1,110 @@
+"""The inputs: the columns that are no target, as numbers that a network takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from .read import BadData
+
+Array = NDArray[np.float64]
+MOST_CATEGORIES = 50
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One column of floats for each input: numbers, or codes of categories; NaN where missing."""
+
+    names: tuple[str, ...]
+    categorical: tuple[bool, ...]
+    values: Array
+    notes: tuple[str, ...]
+
+    @property
+    def numbers(self) -> list[str]:
+        """The inputs that are no categories; the design's first columns, in this order."""
+        return [name for name, category in zip(self.names, self.categorical, strict=True) if not category]
+
+    def take(self, rows: NDArray[np.int64]) -> "Inputs":
+        return Inputs(self.names, self.categorical, self.values[rows], self.notes)
+
+    def design(self, train: NDArray[np.int64]) -> Array:
+        """All rows as a dense matrix: missing numbers as the median, numbers standardised, categories one-hot.
+        Medians, means and spreads come from the rows in `train` alone."""
+        is_category = np.array(self.categorical)
+        steps = ColumnTransformer(
+            [
+                (
+                    "numbers",
+                    make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()),
+                    np.flatnonzero(~is_category),
+                ),
+                ("categories", OneHotEncoder(handle_unknown="ignore"), np.flatnonzero(is_category)),
+            ],
+            sparse_threshold=0,
+        )
+        steps.fit(self.values[train])
+        return np.asarray(steps.transform(self.values), dtype=np.float64)
+
+
+def inputs(frame: pl.DataFrame) -> Inputs:
+    """Every column of the frame that can inform a network; the notes say which were left out and what was missing."""
+    names, categorical, columns, left_out = [], [], [], []
+    for column in frame:
+        values, is_category, reason = _encode(column)
+        if values is None:
+            left_out.append(f"{column.name} ({reason})")
+            continue
+        names.append(column.name)
+        categorical.append(is_category)
+        columns.append(values)
+    if not columns:
+        why = f": {', '.join(left_out)}" if left_out else "; the table has no column beside the target"
+        raise BadData(f"no input column is left to learn from{why}")
+    values = np.stack(columns, axis=1)
+    notes = _missing(names, values)
+    if left_out:
+        notes.append(f"inputs left out: {', '.join(left_out)}")
+    return Inputs(tuple(names), tuple(categorical), values, tuple(notes))
+
+
+def _encode(column: pl.Series) -> tuple[Array | None, bool, str]:
+    """The column's floats, whether they are codes of categories, and why there are none."""
+    dtype = column.dtype
+    if column.null_count() == len(column):
+        return None, False, "no value at all"
+    if column.n_unique() == 1:
+        return None, False, "the same value in every row"
+    if dtype.is_numeric() or dtype == pl.Boolean or dtype.is_temporal():
+        physical = column.to_physical() if dtype.is_temporal() else column
+        values = physical.cast(pl.Float64).to_numpy().astype(np.float64)
+        values[~np.isfinite(values)] = np.nan
+        if np.isnan(values).all():
+            return None, False, "no finite value"
+        if len(values) > 2 and np.all(np.diff(values) == 1):
+            return None, False, "a row number"
+        return values, False, ""
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        text = column.cast(pl.String)
+        if text.n_unique() > min(MOST_CATEGORIES, max(2, len(text) // 3)):
+            return None, True, f"text with {text.n_unique()} different values"
+        codes = text.rank("dense").cast(pl.Float64).to_numpy().astype(np.float64)
+        return codes, True, ""
+    return None, False, f"values of type {dtype}"
+
+
+def _missing(names: list[str], values: Array) -> list[str]:
+    holes = np.isnan(values).sum(axis=0)
+    if not holes.any():
+        return []
+    where = [f"{name} {count}" for name, count in zip(names, holes, strict=True) if count]
+    shown = ", ".join(where[:6]) + (f" and {len(where) - 6} more" if len(where) > 6 else "")
+    return [
+        f"missing input values: {holes.sum()} ({shown}); numbers are filled with the median of the training rows, "
+        "a missing category counts as a category of its own"
+    ]

@@ -1,0 +1,233 @@
+"""What the target is, and how that is known: every fact comes with the sentence that proves it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from .noise import GROWS, OUTLIER, SURELY, noise
+from .inputs import Array, Inputs
+from .read import BadData
+from .whole_numbers import whole_numbers
+
+FEWEST_ROWS = 10
+FEWEST_OF_A_CLASS = 5  # one for each fold
+SAMPLE = 5_000  # rows that the fits look at; a share of 1 % is known well from as many
+
+SKEWED = 3.0  # rows of the largest class over rows of the smallest
+OUTLIERS, GROSS_OUTLIERS = 0.01, 0.10  # share of residuals beyond 3.5 robust standard deviations
+
+POSITIVE_WORDS = ("true", "t", "yes", "y", "positive", "pos")
+
+
+@dataclass
+class Target:
+    """The target of every row, with the facts that the decision tree asks for."""
+
+    kind: str  # numbers, binary, classes, labels (several columns of 0/1) or distributions
+    columns: tuple[str, ...]
+    values: Array | list[Any]  # as the table has them: what the snippet's to_target takes
+    codes: NDArray[np.int64] | None = None  # class numbers, where there are classes
+    classes: tuple[Any, ...] = ()
+    one_hot: bool = False
+    facts: dict[str, bool] = field(default_factory=dict)
+    statements: list[str] = field(default_factory=list)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers to predict for each row: outputs, labels or classes."""
+        return len(self.classes) if self.kind in ("binary", "classes") else len(self.columns)
+
+    def know(self, fact: str, holds: bool, statement: str) -> None:
+        self.facts[fact] = holds
+        self.statements.append(statement)
+
+
+def examine(columns: Sequence[pl.Series], inputs: Inputs, seed: int) -> Target:
+    """Finds what the columns, which have no missing values, ask a network to predict."""
+    _usable(columns)
+    sample = np.random.default_rng(seed).permutation(len(inputs.values))[:SAMPLE]
+    design = inputs.take(sample).design(np.arange(len(sample)))
+    if len(columns) == 1:
+        target = _one(columns[0], sample, design, seed)
+    else:
+        target = _several(columns)
+    target.facts |= {
+        "quantities": target.kind == "numbers",
+        "distributions": target.kind == "distributions",
+        "several labels": target.kind == "labels",
+        "two values": target.kind == "binary",
+    }
+    if target.kind == "numbers" and not target.facts["counts"]:
+        _judge_noise(target, sample, design, inputs, seed)
+    elif target.kind in ("binary", "classes", "labels"):
+        _judge_balance(target)
+    return target
+
+
+def _usable(columns: Sequence[pl.Series]) -> None:
+    rows = len(columns[0])
+    if rows < FEWEST_ROWS:
+        raise BadData(f"{rows} rows have a target; at least {FEWEST_ROWS} are needed to train and to test")
+    for column in columns:
+        name = column.name
+        if not (_is_text(column) or column.dtype.is_numeric() or column.dtype == pl.Boolean):
+            raise BadData(f"target {name!r} holds values of type {column.dtype}; give numbers, booleans or names")
+        if column.n_unique() == 1:
+            raise BadData(f"target {name!r} is constant ({column[0]!r} in every row); there is nothing to predict")
+
+
+def _is_text(column: pl.Series) -> bool:
+    return column.dtype in (pl.String, pl.Categorical, pl.Enum)
+
+
+def _floats(column: pl.Series) -> Array:
+    return column.cast(pl.Float64).to_numpy().astype(np.float64)
+
+
+# One column
+
+
+def _one(column: pl.Series, sample: NDArray[np.int64], design: Array, seed: int) -> Target:
+    name = column.name
+    values = column.cast(pl.String) if _is_text(column) else column
+    distinct = values.unique().sort().to_list()
+    if len(distinct) == 2:
+        return _binary(name, values.to_list(), distinct)
+    if _is_text(column):
+        if len(distinct) > len(values) / 2:
+            shown = ", ".join(repr(value) for value in values.head(3))
+            raise BadData(
+                f"target {name!r} is text with {len(distinct)} different values in {len(values)} rows ({shown}, ...): "
+                "neither numbers nor classes"
+            )
+        return _classes(name, values.to_list(), distinct, f"{name} holds {len(distinct)} different names: classes")
+    numbers = _floats(values)
+    if np.all(numbers == np.round(numbers)):
+        is_classes, is_counts, why = whole_numbers(name, numbers[sample], design, seed)
+        if is_classes:
+            return _classes(name, numbers.astype(int).tolist(), [int(value) for value in distinct], why)
+    else:
+        is_counts, why = False, f"{name} holds {len(distinct)} different numbers from {distinct[0]:.4g} to {distinct[-1]:.4g}"
+        if len(distinct) <= 5 and len(values) >= 10 * len(distinct):
+            return _classes(name, numbers.tolist(), distinct, f"{why}: so few that they are labels")
+        why += f", {np.mean(numbers != np.round(numbers)):.0%} of them with a fraction: a quantity"
+    target = Target("numbers", (name,), numbers.reshape(-1, 1))
+    target.know("counts", is_counts, why)
+    return target
+
+
+def _binary(name: str, values: list[Any], distinct: list[Any]) -> Target:
+    rows = [values.count(value) for value in distinct]
+    words = [value for value in distinct if str(value).lower() in POSITIVE_WORDS]
+    if not isinstance(distinct[0], str):
+        positive, because = distinct[1], "the larger value"
+    elif len(words) == 1:
+        positive, because = words[0], "by its name"
+    elif rows[0] != rows[1]:
+        positive, because = distinct[int(rows[1] < rows[0])], "the rarer one"
+    else:
+        positive, because = distinct[1], "the later name"
+    classes = (distinct[0], distinct[1]) if positive == distinct[1] else (distinct[1], distinct[0])
+    codes = np.array([value == positive for value in values], dtype=np.int64)
+    target = Target("binary", (name,), values, codes, classes)
+    held = " and ".join(f"{value!r} ({count} rows)" for value, count in zip(distinct, rows, strict=True))
+    target.statements.append(f"{name} holds exactly two values, {held}; {positive!r} is the positive one ({because})")
+    return target
+
+
+def _classes(name: str, values: list[Any], distinct: list[Any], why: str) -> Target:
+    place = {value: code for code, value in enumerate(distinct)}
+    codes = np.array([place[value] for value in values], dtype=np.int64)
+    return Target("classes", (name,), values, codes, tuple(distinct), statements=[why])
+
+
+# Several columns
+
+
+def _several(columns: Sequence[pl.Series]) -> Target:
+    names = tuple(column.name for column in columns)
+    for column in columns:
+        if _is_text(column):
+            raise BadData(f"several targets must all be numbers, and {column.name!r} holds text; give it alone")
+    values = np.stack([_floats(column) for column in columns], axis=1)
+    sums = values.sum(axis=1)
+    if np.isin(values, (0, 1)).all():
+        return _zeros_and_ones(names, values)
+    total = 100.0 if abs(np.median(sums) - 100) < 1 else 1.0
+    if (values >= 0).all() and np.allclose(sums, total, rtol=0, atol=0.01 * total):
+        why = f"the {len(names)} columns are never negative and sum to {total:g} in every row: distributions"
+        return Target("distributions", names, values, statements=[why])
+    target = Target("numbers", names, values)
+    counts = bool(np.all(values == np.round(values)) and np.all(values.min(axis=0) == 0))
+    what = "whole numbers from 0 upwards: counts" if counts else "numbers that are neither 0/1 nor shares of one whole"
+    target.know("counts", counts, f"{len(names)} columns of {what}: {len(names)} outputs")
+    return target
+
+
+def _zeros_and_ones(names: tuple[str, ...], values: Array) -> Target:
+    ones = values.sum(axis=1)
+    if (ones == 1).all():
+        why = f"every row has exactly one 1 in the {len(names)} columns: classes, one-hot"
+        return Target("classes", names, values, values.argmax(axis=1), names, one_hot=True, statements=[why])
+    why = (
+        f"the {len(names)} columns hold only 0 and 1, with {ones.min():.0f} to {ones.max():.0f} ones in a row "
+        f"({ones.mean():.2g} on average): labels that don't exclude each other"
+    )
+    return Target("labels", names, values, statements=[why])
+
+
+# Facts
+
+
+def _judge_balance(target: Target) -> None:
+    """Skewed classes or labels; an error where there are too few rows of one."""
+    if target.kind == "labels":
+        ones = np.asarray(target.values).sum(axis=0).astype(int)
+        sides = np.stack([len(target.values) - ones, ones])
+        named = {f"{name} = {side}": int(sides[side, i]) for i, name in enumerate(target.columns) for side in (0, 1)}
+        ratio, pair = float((sides.max(axis=0) / sides.min(axis=0).clip(1)).max()), "the two sides of a label"
+    else:
+        rows = np.bincount(np.asarray(target.codes), minlength=len(target.classes))
+        named = {f"class {name!r}": int(count) for name, count in zip(target.classes, rows, strict=True)}
+        ratio, pair = float(rows.max() / max(rows.min(), 1)), "the largest and the smallest class"
+    fewest = min(named, key=lambda name: named[name])
+    if named[fewest] < FEWEST_OF_A_CLASS:
+        raise BadData(
+            f"{fewest} of target {', '.join(target.columns)} has too few rows: {named[fewest]}, and "
+            f"{FEWEST_OF_A_CLASS} are needed, one for each fold; add rows, merge it with another class, or drop it"
+        )
+    target.know("skewed", ratio >= SKEWED, f"{pair} differ by a factor of {ratio:.3g} in rows (skewed from {SKEWED:g})")
+
+
+def _judge_noise(target: Target, sample: NDArray[np.int64], design: Array, inputs: Inputs, seed: int) -> None:
+    """Outliers and growing noise in the residuals of a first fit; of several outputs the worst one tells."""
+    numeric = dict(zip(inputs.numbers, design.T, strict=False))  # the design starts with the numbers
+    found = {
+        name: noise(design, column, numeric, seed)
+        for name, column in zip(target.columns, np.asarray(target.values)[sample].T, strict=True)
+    }
+
+    def of(name: str) -> str:
+        return f" of {name}" if len(found) > 1 else ""
+
+    name, worst = max(found.items(), key=lambda item: item[1].outliers)
+    target.know(
+        "outliers",
+        worst.outliers >= OUTLIERS,
+        f"outliers: {worst.outliers:.1%} of the residuals{of(name)} around a first robust fit ({worst.fit.name}) lie "
+        f"beyond {OUTLIER} robust standard deviations, and {worst.target_outliers:.1%} of the target itself "
+        f"(heavy-tailed from {OUTLIERS:.0%} of the residuals)",
+    )
+    target.facts["gross outliers"] = worst.outliers >= GROSS_OUTLIERS
+    name, worst = max(found.items(), key=lambda item: (item[1].grows, abs(item[1].growth.correlation)))
+    follows = worst.growth
+    target.know(
+        "growing noise",
+        worst.grows,
+        f"noise: the size of the residuals{of(name)} follows {follows.driver} with rank correlation "
+        f"{follows.correlation:+.2f}, p = {follows.p_value:.1g} (growing from {GROWS} at p < {SURELY})",
+    )

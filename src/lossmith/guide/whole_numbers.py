@@ -1,0 +1,89 @@
+"""Whole numbers in one column: labels, counts or a quantity, and how that is known."""
+
+import re
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import skew
+from sklearn.linear_model import PoissonRegressor
+from sklearn.model_selection import KFold, cross_val_predict
+
+from .inputs import Array
+
+MOST_LABELS = 30
+DISPERSION = 30.0  # variance over mean of counts that scatter widely; amounts of money have thousands
+
+COUNT_WORDS = {"count", "counts", "cnt", "num", "number", "n", "visits", "events", "claims"}
+CLASS_WORDS = {"class", "label", "category", "species", "type", "kind", "cluster"}
+
+
+def whole_numbers(name: str, numbers: Array, design: Array, seed: int) -> tuple[bool, bool, str]:
+    """Whether whole numbers are classes, or counts, and how that is known."""
+    distinct, codes, rows = np.unique(numbers, return_inverse=True, return_counts=True)
+    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+    low, high, many = int(distinct[0]), int(distinct[-1]), len(distinct)
+    span = f"{name} holds {many} different whole numbers from {low} to {high}"
+    if words & COUNT_WORDS and low >= 0:
+        return False, True, f"{span}, and its name says that they are counts"
+    if words & CLASS_WORDS and many <= len(numbers) / 5:
+        return True, False, f"{span}, and its name says that they are classes"
+    if many <= 4 and len(numbers) >= 5 * many:
+        return True, False, f"{span}: so few that they are labels (a column of counts can say so in its name, as n_visits does)"
+    gapless = high - low + 1 == many
+    falling = rows[-1] <= rows.max() / 5 and float(skew(numbers)) > 0.3
+    if many <= 100 and len(numbers) >= 10 * many and gapless:
+        related, in_order = _order_matters(codes, design, seed)
+        order = "the inputs put them in that order" if in_order else "the inputs don't put them in that order"
+        if low in (0, 1) and falling and (in_order or not related):
+            tail = f"{rows[-1]} rows hold the largest, {rows.max()} the most frequent"
+            return False, True, f"{span}, without a gap, thinning out upwards ({tail}), and {order}: counts"
+        if many <= MOST_LABELS or not in_order:
+            return True, False, f"{span}, without a gap, each in {rows.min()} to {rows.max()} rows: labels"
+    if low < 0:
+        return False, False, f"{span}: a quantity (counts are never negative, labels are fewer)"
+    dispersion = _dispersion(numbers, design, seed)
+    around = f"around a Poisson fit their variance is {dispersion:.2g} times their mean (1 for Poisson counts)"
+    skewness = float(skew(numbers))
+    from_zero = low <= 2 and (dispersion <= 3 or (dispersion <= DISPERSION and skewness > 0.5))
+    like_poisson = 0.75 <= dispersion <= 1.35 and skewness > 0.2 and high >= 3 * low
+    if from_zero or like_poisson:
+        return False, True, f"{span}; {around}: counts"
+    return False, False, f"{span}: a quantity (too many values for labels; {around}, so no counts)"
+
+
+def _order_matters(codes: NDArray[np.int64], design: Array, seed: int) -> tuple[bool, bool]:
+    """Whether a line through the inputs explains the labels at all, and explains them in their numeric order better than
+    in 98 % of all others (labels are arbitrary, counts are not)."""
+    generator = np.random.default_rng(seed)
+    many = int(codes.max()) + 1
+    membership = np.eye(many)[codes]
+    centered = np.column_stack([np.ones(len(design)), design])
+    fitted = centered @ np.linalg.lstsq(centered, membership, rcond=None)[0]
+    rows = membership.sum(axis=0)
+    explained = (fitted - fitted.mean(axis=0)).T @ (fitted - fitted.mean(axis=0))
+
+    def share(order: NDArray[np.int64]) -> float:
+        ranks = np.empty(many)
+        ranks[order] = np.cumsum(rows[order]) - rows[order] / 2
+        ranks -= ranks @ rows / rows.sum()
+        return float(ranks @ explained @ ranks / (ranks**2 @ rows))
+
+    natural = np.arange(many)
+    others = (
+        [np.array(order) for order in permutations(range(many))]
+        if many <= 5
+        else [generator.permutation(many) for _ in range(499)] + [natural]
+    )
+    actual = share(natural)
+    at_least = np.mean([share(order) >= actual - 1e-12 for order in others])
+    chance = (centered.shape[1] - 1) / len(codes)  # what unrelated inputs explain
+    return actual > chance + 0.02, bool(at_least <= 0.02)
+
+
+def _dispersion(numbers: Array, design: Array, seed: int) -> float:
+    """Pearson's dispersion around an out-of-fold Poisson fit: 1 for Poisson counts, more for scattered ones."""
+    rate = cross_val_predict(
+        PoissonRegressor(alpha=1e-2, max_iter=300), design, numbers, cv=KFold(5, shuffle=True, random_state=seed)
+    ).clip(1e-6)
+    return float(np.mean((numbers - rate) ** 2 / rate))

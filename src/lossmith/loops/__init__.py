@@ -1,0 +1,1 @@
+"""How losses run: one folder a loop shape."""

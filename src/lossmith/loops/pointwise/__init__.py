@@ -1,0 +1,5 @@
+"""Losses with one formula for each element."""
+
+from .reference import pointwise
+
+__all__ = ["pointwise"]

@@ -1,0 +1,48 @@
+"""The torch path of pointwise losses: the formula's value on whole tensors, autograd for every derivative."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...backend import dtypes
+from ...formula import Formula
+from ...reduction import Reduction, reduce
+
+
+def pointwise(
+    loss: str,
+    formula: Formula,
+    operands: Sequence[Tensor | float],
+    parameters: Sequence[float],
+    how: Reduction,
+    *,
+    weight: Tensor | None = None,
+    weight_in_mean: bool = False,
+    invalid: Tensor | None = None,
+    batch: int | None = None,
+    like: Tensor | None = None,
+    composite: bool = False,
+) -> Tensor:
+    """Runs a formula over broadcast operands and reduces.
+
+    weight multiplies the unreduced loss; weight_in_mean says that torch's mean divides by its sum. Where invalid
+    holds, the loss is NaN and its gradient 0. batch is what batchmean divides by, if not the result's first size.
+    like and composite are for the result's dtype, see `backend.dtypes`.
+    """
+    compute, result = dtypes(*operands, like=like, composite=composite)
+    operands = [o.to(compute) if isinstance(o, Tensor) else o for o in operands]
+    if invalid is not None:
+        operands = [torch.where(invalid, 1.0, o) if isinstance(o, Tensor) else o for o in operands]
+    if how.mask is not None:
+        # 1 is a point where every formula is finite, with finite derivatives
+        operands = [torch.where(how.mask, o, 1.0) if isinstance(o, Tensor) else o for o in operands]
+    values = formula.value(*operands, *parameters)
+    if invalid is not None:
+        values = torch.where(invalid, torch.nan, values)
+    if weight is not None:
+        weight = weight.to(values.dtype)
+        if how.mask is not None:
+            weight = torch.where(how.mask, weight, 0)
+        values = values * weight
+    return reduce(loss, values, how, result, denominator=weight if weight_in_mean else None, batch=batch)

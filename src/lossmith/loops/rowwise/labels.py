@@ -1,0 +1,51 @@
+"""Class labels as a loop needs them: checked, safe to index with, with what is ignored, masked or out of range."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ... import checks
+from ...backend import readable
+
+
+class ClassLabels(NamedTuple):
+    """Labels of rows. Where `counted` or `valid` is False, `label` is 0, so that it may always be used as an address."""
+
+    label: Tensor
+    counted: Tensor | None
+    """False where the row is ignored (None: no row is); masks are not in it."""
+    valid: Tensor | None
+    """False where the label is out of range and could not be refused (None: none is)."""
+    used: Tensor | None
+    """Where the row enters the computation at all: counted, valid and unmasked (None: everywhere)."""
+
+    def hide(self, rows: Tensor, dim: int) -> Tensor:
+        """The rows with zeros where they are not used, so that nothing there enters the value or the gradient."""
+        return rows if self.used is None else torch.where(self.used.unsqueeze(dim), rows, 0)
+
+    def spoil(self, values: Tensor) -> Tensor:
+        """The values with NaN where the label is out of range."""
+        return values if self.valid is None else torch.where(self.valid, values, torch.nan)
+
+    def pick(self, per_class: Tensor) -> Tensor:
+        """Each row's entry of a vector over classes."""
+        return per_class[self.label]
+
+
+def class_labels(
+    loss: str, target: Tensor, classes: int, mask: Tensor | None = None, ignore_index: int | None = None
+) -> ClassLabels:
+    """Checks integer labels against the number of classes; see `checks.labels` for what is raised when."""
+    valid = checks.labels(loss, target, classes, ignore_index, mask=mask)
+    counted = None if ignore_index is None else target != ignore_index
+    if counted is not None and readable(counted) and bool(counted.all()):
+        counted = None
+    used = mask
+    for condition in (counted, valid):
+        if condition is not None:
+            used = condition if used is None else used & condition
+    if used is not None:
+        used = used.expand(target.shape)
+        target = torch.where(used, target, 0)
+    return ClassLabels(target, counted, valid, used)

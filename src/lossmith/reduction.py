@@ -1,0 +1,193 @@
+"""From the unreduced loss to the result: the only place that knows what "mean" divides by.
+
+`docs/reductions.md` has the whole table. With the unreduced loss l, the mask m, the sample weight s, and of each
+element its count c (0 where ignored, else 1) and its share d in torch's denominator (a class weight, or c):
+
+    none       m s l, and 0 where masked even if l is NaN
+    sum        sum(m s l)
+    mean       sum(m s l) / sum(m s d)
+    batchmean  sum(m s l) / (sum(m s c) / elements in a row of the batch)
+"""
+
+import math
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import _reduction as legacy
+
+from . import checks
+from .backend import readable
+
+Normalizer: TypeAlias = float | Tensor | Literal["count", "weight"] | None
+"""What replaces the denominator of a mean: a number, a tensor of one element, or a way of counting."""
+
+REDUCTIONS = ("none", "mean", "sum", "batchmean")
+ON_EMPTY = ("nan", "zero", "error")
+
+
+class Reduction(NamedTuple):
+    """How a loss is to be reduced, checked."""
+
+    reduction: str
+    sample_weight: Tensor | None = None
+    mask: Tensor | None = None
+    normalizer: Normalizer = None
+    on_empty: str = "nan"
+
+
+def plan(
+    loss: str,
+    reduction: str,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    normalizer: Normalizer,
+    on_empty: str,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+) -> Reduction:
+    """Checks what a caller asked for; torch's legacy `size_average` and `reduce` mean what they mean there."""
+    if size_average is not None or reduce is not None:
+        reduction = legacy.legacy_get_string(size_average, reduce)
+    check_settings(loss, reduction, normalizer, on_empty)
+    if mask is not None:
+        checks.tensor(loss, "mask", mask)
+        if mask.dtype != torch.bool:
+            raise TypeError(
+                f"{loss}: mask is {checks.describe(mask)}, expected bool (True counts); write mask.bool(), "
+                f"or sample_weight= for weights"
+            )
+    if sample_weight is not None:
+        checks.tensor(loss, "sample_weight", sample_weight)
+        if sample_weight.is_complex():
+            raise TypeError(f"{loss}: sample_weight is {checks.describe(sample_weight)}, expected real numbers")
+    return Reduction(reduction, sample_weight, mask, normalizer, on_empty)
+
+
+def check_settings(loss: str, reduction: str, normalizer: Normalizer, on_empty: str) -> None:
+    """Raises ValueError for a reduction, normalizer or on_empty that does not exist or does not go together."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"{loss}: {reduction!r} is not a valid value for reduction; write one of {_choices(REDUCTIONS)}")
+    if on_empty not in ON_EMPTY:
+        raise ValueError(f"{loss}: {on_empty!r} is not a valid value for on_empty; write one of {_choices(ON_EMPTY)}")
+    if normalizer is None:
+        return
+    if reduction in ("none", "sum"):
+        raise ValueError(
+            f"{loss}: normalizer replaces the denominator of a mean, and reduction={reduction!r} has none; "
+            f"write reduction='mean', or leave normalizer out"
+        )
+    if isinstance(normalizer, Tensor):
+        if normalizer.numel() != 1:
+            raise ValueError(f"{loss}: normalizer is {checks.describe(normalizer)}, expected a tensor of one element")
+    elif isinstance(normalizer, str):
+        if normalizer not in ("count", "weight"):
+            raise ValueError(f"{loss}: normalizer is {normalizer!r}, expected a number, a tensor, 'count' or 'weight'")
+    elif isinstance(normalizer, bool) or not 0 <= normalizer < math.inf:
+        raise ValueError(f"{loss}: normalizer is {normalizer!r}, expected a finite number of 0 or more")
+
+
+def _choices(names: tuple[str, ...]) -> str:
+    return ", ".join(repr(name) for name in names)
+
+
+def reduce(
+    loss: str,
+    values: Tensor,
+    how: Reduction,
+    dtype: torch.dtype,
+    *,
+    counted: Tensor | None = None,
+    denominator: Tensor | None = None,
+    weight: Tensor | None = None,
+    batch: int | None = None,
+) -> Tensor:
+    """Reduces the unreduced loss `values`, which has torch's own weights inside, and rounds once to `dtype`.
+
+    counted: False where an element is left out as if masked (ignore_index). denominator: each element's share in
+    torch's denominator of the mean, if that is not its count; what is not counted has no share. weight: what
+    normalizer="weight" sums, if not the share. batch: the size that batchmean divides by, if not that of `values`.
+    """
+    if dtype.is_complex:
+        dtype = dtype.to_real()
+    mask, scale = how.mask, how.sample_weight
+    _check_fits(loss, "mask", mask, values)
+    _check_fits(loss, "sample_weight", scale, values)
+    if counted is not None:
+        mask = counted if mask is None else mask & counted
+    if mask is not None:
+        values = torch.where(mask, values, 0)
+    if scale is not None:
+        scale = scale.to(values.dtype)
+        if mask is not None:
+            scale = torch.where(mask, scale, 0)
+        values = values * scale
+    if how.reduction == "none":
+        return values.to(dtype)
+    total = values.sum()
+    if how.reduction == "sum":
+        return total.to(dtype)
+
+    divisor: float | Tensor
+    if isinstance(how.normalizer, str):
+        if how.normalizer == "count":
+            share = None
+        else:
+            share = denominator if weight is None else weight
+        divisor = _count(values, mask, scale, share)
+    elif how.normalizer is not None:
+        divisor = how.normalizer.reshape(()) if isinstance(how.normalizer, Tensor) else how.normalizer
+    elif how.reduction == "mean":
+        divisor = _count(values, mask, scale, denominator)
+    elif mask is None and scale is None:
+        divisor = values.shape[0] if batch is None and values.dim() > 0 else 1 if batch is None else batch
+    else:
+        divisor = _count(values, mask, scale, None) / math.prod(values.shape[1:])
+    return _divide(loss, total, divisor, how.on_empty).to(dtype)
+
+
+def _check_fits(loss: str, name: str, given: Tensor | None, values: Tensor) -> None:
+    if given is None or given.dim() == 0:
+        return
+    fits = given.dim() <= values.dim() and all(
+        g == v or g == 1 for g, v in zip(reversed(given.shape), reversed(values.shape), strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            f"{loss}: {name} is {checks.describe(given)}, expected a shape that broadcasts to the unreduced loss "
+            f"{tuple(values.shape)} without enlarging it; insert dimensions of 1, such as {name}[:, None]"
+        )
+
+
+def _count(values: Tensor, mask: Tensor | None, scale: Tensor | None, share: Tensor | None) -> float | Tensor:
+    """sum(m s d) over all elements of the unreduced loss."""
+    if mask is None and scale is None and share is None:
+        return values.numel()
+    parts = [part for part in (scale, share) if part is not None]
+    if share is not None and mask is not None and scale is None:
+        parts = [torch.where(mask, share, 0)]
+    elif not parts:
+        assert mask is not None
+        return torch.broadcast_to(mask, values.shape).sum()
+    elif mask is not None and share is not None:
+        parts[1] = torch.where(mask, share, 0)
+    product = parts[0] if len(parts) == 1 else parts[0] * parts[1]
+    return torch.broadcast_to(product, values.shape).sum()
+
+
+def _divide(loss: str, total: Tensor, divisor: float | Tensor, on_empty: str) -> Tensor:
+    if on_empty == "nan":
+        return total / divisor
+    if not isinstance(divisor, Tensor):
+        if divisor != 0:
+            return total / divisor
+        divisor = torch.zeros((), dtype=total.dtype, device=total.device)
+    empty = divisor == 0
+    if on_empty == "zero":
+        return torch.where(empty, 0.0, total / torch.where(empty, 1, divisor))
+    if readable(divisor) and bool(empty):
+        raise ValueError(
+            f"{loss}: nothing counts towards the mean (every element is ignored or masked, or the weights sum to 0); "
+            f"skip this batch, or write on_empty='zero'"
+        )
+    return total / divisor

@@ -1,0 +1,52 @@
+"""What every test runs under: one thread, one seed, and a fixed sample of the cases unless --all asks for every one."""
+
+import os
+
+# Workers run side by side and share the cores. Set before torch is loaded, so that child processes have it too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import random
+
+import numpy
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+settings.register_profile("sample", max_examples=50, deadline=None, derandomize=True)
+settings.register_profile("all", max_examples=500, deadline=None, derandomize=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="every case and every slow test (same as LOSSMITH_TESTS=all)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The environment carries the choice: test modules read it while they are collected, child processes inherit it."""
+    if config.getoption("--all"):
+        os.environ["LOSSMITH_TESTS"] = "all"
+    settings.load_profile("all" if everything() else "sample")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out slow tests, unless all are asked for or they are picked with -m; skip GPU tests where there is none."""
+    if not everything() and not config.getoption("-m"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("slow")])
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Each test draws the same numbers, whichever tests run beside it."""
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
+
+
+def everything() -> bool:
+    return os.environ.get("LOSSMITH_TESTS") == "all"
