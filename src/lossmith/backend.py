@@ -24,16 +24,19 @@ def readable(tensor: Tensor) -> bool:
 _HALVES = (torch.float16, torch.bfloat16)
 
 
-def dtypes(*operands: object, like: Tensor | None = None, composite: bool = False) -> tuple[torch.dtype, torch.dtype]:
+def dtypes(
+    *operands: object, like: Tensor | None = None, composite: bool = False, integers: bool = False
+) -> tuple[torch.dtype, torch.dtype]:
     """The dtype to compute in and the dtype of the result, for tensors (numbers do not count).
 
     Half precision is computed in float32 and rounded once at the end (not at all under autocast, where torch's losses
     give float32); integers are computed in the default dtype. like: the tensor whose dtype torch gives the result,
     where it does not promote. composite: torch makes this loss of several operations, which autocast leaves alone on
-    the CPU.
+    the CPU. integers: among integers alone torch's arithmetic is theirs, overflow included.
     """
     tensors = [t for t in operands if isinstance(t, Tensor)]
-    compute = _real_or_complex(_result_type(tensors))
+    promoted = _result_type(tensors)
+    compute = _real_or_complex(promoted)
     result = compute if like is None else _real_or_complex(like.dtype)
     if compute in _HALVES:
         compute = torch.float32
@@ -41,7 +44,7 @@ def dtypes(*operands: object, like: Tensor | None = None, composite: bool = Fals
         device = tensors[0].device.type
         if torch.is_autocast_enabled(device) and not (composite and device == "cpu"):
             result = torch.float32
-    return compute, result
+    return promoted if integers and promoted != compute else compute, result
 
 
 def _real_or_complex(dtype: torch.dtype) -> torch.dtype:

@@ -215,3 +215,39 @@ def label_shape(loss: str, input: Tensor, target: Tensor, dim: int) -> Tensor:
             f"input's own shape is taken for probabilities"
         )
     return integers(loss, "target", target)
+
+
+def fits(
+    loss: str,
+    name: str,
+    given: Tensor | None,
+    shape: torch.Size,
+    of: str,
+    error: type[Exception] = ValueError,
+) -> None:
+    """Raises `error` unless a tensor broadcasts to a shape without enlarging it."""
+    if given is None or given.dim() == 0:
+        return
+    tail = shape[len(shape) - given.dim() :] if given.dim() <= len(shape) else None
+    if tail is None or any(g != s and g != 1 for g, s in zip(given.shape, tail, strict=True)):
+        raise error(
+            f"{loss}: {name} is {describe(given)}, expected a shape that broadcasts to {of} {tuple(shape)} without "
+            f"enlarging it; insert dimensions of 1, such as {name}[:, None]"
+        )
+
+
+def within_unit(loss: str, name: str, value: Tensor, mask: Tensor | None, advice: str) -> Tensor | None:
+    """Checks for values from 0 to 1: raises RuntimeError in eager CPU, else returns where they are not (or None)."""
+    outside = ~((value >= 0) & (value <= 1))
+    if mask is not None:
+        outside = outside & mask
+    if not readable(outside):
+        return outside
+    if bool(outside.any()):
+        position = tuple(int(i) for i in torch.nonzero(outside)[0])
+        found = torch.broadcast_to(value, outside.shape)[position].item()
+        raise RuntimeError(
+            f"{loss}: all elements of {name} should be between 0 and 1, got {found!r} at position {position} of "
+            f"{describe(value)}; {advice}"
+        )
+    return None

@@ -111,8 +111,8 @@ def reduce(
     if dtype.is_complex:
         dtype = dtype.to_real()
     mask, scale = how.mask, how.sample_weight
-    _check_fits(loss, "mask", mask, values)
-    _check_fits(loss, "sample_weight", scale, values)
+    checks.fits(loss, "mask", mask, values.shape, "the unreduced loss")
+    checks.fits(loss, "sample_weight", scale, values.shape, "the unreduced loss")
     if counted is not None:
         mask = counted if mask is None else mask & counted
     if mask is not None:
@@ -144,19 +144,6 @@ def reduce(
     else:
         divisor = _count(values, mask, scale, None) / math.prod(values.shape[1:])
     return _divide(loss, total, divisor, how.on_empty).to(dtype)
-
-
-def _check_fits(loss: str, name: str, given: Tensor | None, values: Tensor) -> None:
-    if given is None or given.dim() == 0:
-        return
-    fits = given.dim() <= values.dim() and all(
-        g == v or g == 1 for g, v in zip(reversed(given.shape), reversed(values.shape), strict=False)
-    )
-    if not fits:
-        raise ValueError(
-            f"{loss}: {name} is {checks.describe(given)}, expected a shape that broadcasts to the unreduced loss "
-            f"{tuple(values.shape)} without enlarging it; insert dimensions of 1, such as {name}[:, None]"
-        )
 
 
 def _count(values: Tensor, mask: Tensor | None, scale: Tensor | None, share: Tensor | None) -> float | Tensor:

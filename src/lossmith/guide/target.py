@@ -1,12 +1,13 @@
 """What the target is, and how that is known: every fact comes with the sentence that proves it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from .noise import GROWS, OUTLIER, SURELY, noise
 from .inputs import Array, Inputs
@@ -41,6 +42,11 @@ class Target:
         """Numbers to predict for each row: outputs, labels or classes."""
         return len(self.classes) if self.kind in ("binary", "classes") else len(self.columns)
 
+    def take(self, rows: NDArray[np.int64]) -> "Target":
+        """The target of some rows, with the facts of all."""
+        values = self.values[rows] if isinstance(self.values, np.ndarray) else [self.values[row] for row in rows]
+        return replace(self, values=values, codes=None if self.codes is None else self.codes[rows])
+
     def know(self, fact: str, holds: bool, statement: str) -> None:
         self.facts[fact] = holds
         self.statements.append(statement)
@@ -49,6 +55,11 @@ class Target:
 def examine(columns: Sequence[pl.Series], inputs: Inputs, seed: int) -> Target:
     """Finds what the columns, which have no missing values, ask a network to predict."""
     _usable(columns)
+    with threadpool_limits(1):  # many small fits: threads would cost more than they bring
+        return _examine(columns, inputs, seed)
+
+
+def _examine(columns: Sequence[pl.Series], inputs: Inputs, seed: int) -> Target:
     sample = np.random.default_rng(seed).permutation(len(inputs.values))[:SAMPLE]
     design = inputs.take(sample).design(np.arange(len(sample)))
     if len(columns) == 1:

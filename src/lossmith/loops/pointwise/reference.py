@@ -23,20 +23,21 @@ def pointwise(
     batch: int | None = None,
     like: Tensor | None = None,
     composite: bool = False,
+    integers: bool = False,
 ) -> Tensor:
     """Runs a formula over broadcast operands and reduces.
 
     weight multiplies the unreduced loss; weight_in_mean says that torch's mean divides by its sum. Where invalid
     holds, the loss is NaN and its gradient 0. batch is what batchmean divides by, if not the result's first size.
-    like and composite are for the result's dtype, see `backend.dtypes`.
+    like, composite and integers are for the dtypes, see `backend.dtypes`.
     """
-    compute, result = dtypes(*operands, like=like, composite=composite)
+    compute, result = dtypes(*operands, like=like, composite=composite, integers=integers)
     operands = [o.to(compute) if isinstance(o, Tensor) else o for o in operands]
     if invalid is not None:
-        operands = [torch.where(invalid, 1.0, o) if isinstance(o, Tensor) else o for o in operands]
+        operands = [torch.where(invalid, 1, o) if isinstance(o, Tensor) else o for o in operands]
     if how.mask is not None:
         # 1 is a point where every formula is finite, with finite derivatives
-        operands = [torch.where(how.mask, o, 1.0) if isinstance(o, Tensor) else o for o in operands]
+        operands = [torch.where(how.mask, o, 1) if isinstance(o, Tensor) else o for o in operands]
     values = formula.value(*operands, *parameters)
     if invalid is not None:
         values = torch.where(invalid, torch.nan, values)

@@ -1,0 +1,34 @@
+"""The typer application: one file a command."""
+
+from typing import Annotated
+
+import typer
+
+import lossmith
+
+from .choose import choose
+
+app = typer.Typer(
+    name="lossmith",
+    help="The loss layer for PyTorch.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(choose)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lossmith {lossmith.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find, choose and check loss functions."""

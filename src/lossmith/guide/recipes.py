@@ -1,0 +1,282 @@
+"""Recipes: a loss with the last layer, target and prediction that it needs, as the one text that is printed and run."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import suggest
+from .inputs import Array
+from .noise import first_fit
+from .target import Target
+
+RESIDUALS = 2_000  # rows whose residuals give delta; a scale is known to 2 % from as many
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a last layer, a target and a prediction fit a loss. `{outputs}` stands for the numbers to predict."""
+
+    final_layer: str  # in words
+    target: str  # in words
+    layer: str
+    to_target: str
+    to_prediction: str
+    to_loss: str = "return criterion(output, target)"
+    setup: tuple[str, ...] = ()  # names from LINES
+
+
+LINES = {
+    "units": "center, scale = {center}, {scale}  # {units} of the training targets",
+    "bias": "last_layer.bias.data = torch.tensor({log_mean})  # start at the mean count",
+    "positive": "positive = {positive}",
+    "classes": "classes = {classes}",
+}
+
+NUMBERS = "torch.as_tensor(values, dtype=torch.float32).reshape(-1, {outputs})"
+
+STANDARDISED = Head(
+    final_layer="Linear(hidden, {outputs}), no activation",
+    target="float32 of shape (N, {outputs}), standardised with {units} of the training targets",
+    layer="nn.Linear(hidden, {outputs})",
+    to_target=f"({NUMBERS} - center) / scale",
+    to_prediction="output * scale + center",
+    setup=("units",),
+)
+MEAN_AND_VARIANCE = Head(
+    final_layer="Linear(hidden, 2 * {outputs}): the mean as it is, the variance behind softplus",
+    target=STANDARDISED.target,
+    layer="nn.Linear(hidden, 2 * {outputs})  # mean and raw variance",
+    to_target=STANDARDISED.to_target,
+    to_prediction="output.chunk(2, dim=1)[0] * scale + center",
+    to_loss="mean, raw = output.chunk(2, dim=1)\nreturn criterion(mean, target, nn.functional.softplus(raw) + 1e-4)",
+    setup=("units",),
+)
+LOG_RATE = Head(
+    final_layer="Linear(hidden, {outputs}): the logarithm of the rate",
+    target="float32 counts of shape (N, {outputs}), as they are",
+    layer="nn.Linear(hidden, {outputs})  # the logarithm of the rate",
+    to_target=NUMBERS,
+    to_prediction="output.exp()",
+    setup=("bias",),
+)
+ONE_LOGIT = Head(
+    final_layer="Linear(hidden, 1): one logit, no sigmoid",
+    target="float32 of shape (N, 1), 1 for {positive} and 0 for {negative}",
+    layer="nn.Linear(hidden, 1)  # one logit, no sigmoid",
+    to_target="torch.tensor([[float(value == positive)] for value in values])",
+    to_prediction="output.sigmoid()",
+    setup=("positive",),
+)
+LOGITS = Head(
+    final_layer="Linear(hidden, {outputs}): one logit a class, no softmax",
+    target="int64 class numbers of shape (N,), from 0 to {last}",
+    layer="nn.Linear(hidden, {outputs})  # one logit a class, no softmax",
+    to_target="{class_numbers}",
+    to_prediction="output.softmax(dim=1)",
+    setup=("classes",),
+)
+LABEL_LOGITS = Head(
+    final_layer="Linear(hidden, {outputs}): one logit a label, no sigmoid",
+    target="float32 of 0 and 1, of shape (N, {outputs})",
+    layer="nn.Linear(hidden, {outputs})  # one logit a label, no sigmoid",
+    to_target=NUMBERS,
+    to_prediction="output.sigmoid()",
+)
+LABEL_PROBABILITIES = Head(
+    final_layer="Linear(hidden, {outputs}) and sigmoid",
+    target=LABEL_LOGITS.target,
+    layer="nn.Linear(hidden, {outputs})",
+    to_target=NUMBERS,
+    to_prediction="output.sigmoid()",
+    to_loss="return criterion(output.sigmoid(), target)",
+)
+LOG_SHARES = Head(
+    final_layer="Linear(hidden, {outputs}) and log_softmax over dim 1",
+    target="float32 of shape (N, {outputs}); each row is divided by its sum, so that it sums to 1",
+    layer="nn.Linear(hidden, {outputs})",
+    to_target="nn.functional.normalize(" + NUMBERS + ", p=1, dim=1)",
+    to_prediction="output.softmax(dim=1)",
+    to_loss="return criterion(output.log_softmax(dim=1), target)",
+)
+SHARES = Head(
+    final_layer="Linear(hidden, {outputs}) and softmax over dim 1",
+    target=LOG_SHARES.target,
+    layer=LOG_SHARES.layer,
+    to_target=LOG_SHARES.to_target,
+    to_prediction=LOG_SHARES.to_prediction,
+    to_loss="return criterion(output.softmax(dim=1), target)",
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A loss of lossmith with its head and arguments; those in `computed` come from training data."""
+
+    loss: str
+    head: Head
+    computed: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    gives_probabilities: bool = True
+
+    def arguments(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self.fixed, **{name: numbers[name] for name in self.computed}}
+
+
+RECIPES = {
+    "mse": Recipe("MSELoss", STANDARDISED),
+    "l1": Recipe("L1Loss", STANDARDISED),
+    "huber": Recipe("HuberLoss", STANDARDISED, ("delta",)),
+    "gaussian": Recipe("GaussianNLLLoss", MEAN_AND_VARIANCE),
+    "poisson": Recipe("PoissonNLLLoss", LOG_RATE, fixed={"log_input": True}),
+    "binary": Recipe("BCEWithLogitsLoss", ONE_LOGIT),
+    "binary_pos_weight": Recipe("BCEWithLogitsLoss", ONE_LOGIT, ("pos_weight",)),
+    "cross_entropy": Recipe("CrossEntropyLoss", LOGITS),
+    "cross_entropy_weight": Recipe("CrossEntropyLoss", LOGITS, ("weight",)),
+    "cross_entropy_smoothed": Recipe("CrossEntropyLoss", LOGITS, fixed={"label_smoothing": 0.1}),
+    "multi_margin": Recipe("MultiMarginLoss", LOGITS, gives_probabilities=False),
+    "labels": Recipe("BCEWithLogitsLoss", LABEL_LOGITS),
+    "labels_pos_weight": Recipe("BCEWithLogitsLoss", LABEL_LOGITS, ("pos_weight",)),
+    "mse_of_labels": Recipe("MSELoss", LABEL_PROBABILITIES),
+    "kl": Recipe("KLDivLoss", LOG_SHARES, fixed={"reduction": "batchmean"}),
+    "mse_of_shares": Recipe("MSELoss", SHARES),
+    "l1_of_shares": Recipe("L1Loss", SHARES),
+}
+
+
+def from_training(target: Target, design: Array, rows: NDArray[np.int64], seed: int) -> dict[str, Any]:
+    """Every number that a recipe takes from data, computed from the given rows alone."""
+    if target.kind in ("binary", "classes"):
+        codes = np.asarray(target.codes)[rows]
+        weights = suggest.class_weight(codes, len(target.classes))
+        return {"weight": _rounded(weights), "pos_weight": _rounded(suggest.pos_weight(codes == 1))}
+    values = np.asarray(target.values)[rows]
+    if target.kind == "labels":
+        return {"pos_weight": _rounded(suggest.pos_weight(values))}
+    if target.kind == "distributions":
+        return {}
+    if target.facts["counts"]:
+        log_mean = np.log(values.mean(axis=0).clip(1e-6))
+    else:
+        log_mean = np.zeros(values.shape[1])
+    if target.facts.get("outliers"):
+        center = np.median(values, axis=0)
+        scale = np.array([suggest.robust_scale(column) for column in values.T])
+    else:
+        center, scale = values.mean(axis=0), values.std(axis=0)
+    center, scale = np.array(_rounded(center, 6)), np.array(_rounded(np.where(scale > 0, scale, 1.0), 6))
+    sample = np.random.default_rng(seed).permutation(len(rows))[:RESIDUALS]
+    fits = [first_fit(design[rows][sample], column[sample], seed) for column in ((values - center) / scale).T]
+    return {
+        "delta": _rounded([suggest.delta(np.concatenate([fit.residuals for fit in fits]))])[0],
+        "center": center.tolist(),
+        "scale": scale.tolist(),
+        "log_mean": _rounded(log_mean),
+    }
+
+
+def _rounded(values: Any, digits: int = 4) -> list[float]:
+    """Numbers as they are printed, so that what is printed is what is run."""
+    return [float(f"{value:.{digits}g}") for value in values]
+
+
+# Texts
+
+
+def words(recipe: Recipe, target: Target) -> tuple[str, str]:
+    """The final layer and the form of the target, in words."""
+    names = _names(target, {})
+    return recipe.head.final_layer.format(**names), recipe.head.target.format(**names)
+
+
+def signature(recipe: Recipe, numbers: Mapping[str, Any], most: int = 4) -> str:
+    """The loss as one writes it, with long lists shortened."""
+    arguments = []
+    for name, value in recipe.arguments(numbers).items():
+        long = isinstance(value, list) and len(value) > most
+        arguments.append(f"{name}={'[...]' if long else value!r}")
+    return f"{recipe.loss}({', '.join(arguments)})"
+
+
+def definitions(recipe: Recipe, target: Target, numbers: Mapping[str, Any], hidden: int = 64) -> str:
+    """The part of the snippet that the experiment runs too: layer, criterion, target, loss and prediction."""
+    names = _names(target, numbers)
+    arguments = ", ".join(f"{name}={_argument(value)}" for name, value in recipe.arguments(numbers).items())
+    head = recipe.head
+    setup = [LINES[line].format(**names) for line in head.setup if not (line == "classes" and target.one_hot)]
+    lines = [
+        "import torch",
+        "from torch import nn",
+        "",
+        "import lossmith",
+        "",
+        f"hidden = {hidden}  # width of your network's last hidden layer",
+        "last_layer = " + head.layer.format(**names),
+        f"criterion = lossmith.{recipe.loss}({arguments})",
+        *setup,
+        "",
+        "",
+        "def to_target(values):",
+        "    return " + head.to_target.format(**names),
+        "",
+        "",
+        "def to_loss(output, target):",
+        textwrap.indent(head.to_loss.format(**names), "    "),
+        "",
+        "",
+        "def to_prediction(output):",
+        "    return " + head.to_prediction.format(**names),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def snippet(recipe: Recipe, target: Target, numbers: Mapping[str, Any]) -> str:
+    """The whole snippet, which runs as it is: the definitions and one training step on the first rows' targets."""
+    first = np.asarray(target.values)[:4].tolist() if isinstance(target.values, np.ndarray) else target.values[:4]
+    if target.kind == "numbers" and len(target.columns) == 1:
+        first = [row[0] for row in first]
+    return definitions(recipe, target, numbers) + textwrap.dedent(f"""
+
+        # One training step: h stands for what your hidden layers return, values for the targets of its rows.
+        h = torch.randn(4, hidden)
+        values = {_literal(first)}
+        loss = to_loss(last_layer(h), to_target(values))
+        loss.backward()
+        print(loss.item(), to_prediction(last_layer(h)))
+        """)
+
+
+def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """What the placeholders of heads and lines stand for."""
+    robust = target.facts.get("outliers", False)
+    names: dict[str, Any] = {
+        "outputs": target.outputs,
+        "last": target.outputs - 1,
+        "units": "median and robust standard deviation" if robust else "mean and standard deviation",
+        "class_numbers": "torch.tensor([classes.index(value) for value in values])",
+        "classes": _literal(list(target.classes)),
+        "log_mean": numbers.get("log_mean"),
+    }
+    if target.one_hot:
+        names["class_numbers"] = "torch.as_tensor(values).argmax(dim=1)"
+    if target.kind == "binary":
+        names["negative"], names["positive"] = map(repr, target.classes)
+    for name in ("center", "scale"):
+        given = numbers.get(name, [])
+        names[name] = repr(given[0]) if len(given) == 1 else f"torch.tensor({given})"
+    return names
+
+
+def _argument(value: Any) -> str:
+    return f"torch.tensor({_literal(value)})" if isinstance(value, list) else repr(value)
+
+
+def _literal(values: Sequence[Any], width: int = 88) -> str:
+    """A list as Python, over several lines where it is long."""
+    text = repr(list(values))
+    if len(text) <= width:
+        return text
+    return "[\n" + textwrap.fill(text[1:-1] + ",", width, initial_indent="    ", subsequent_indent="    ") + "\n]"
