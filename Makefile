@@ -6,12 +6,12 @@ JOBS ?= 2
 
 BIN := .venv/bin
 READY := .venv/.ready
-PYTEST := $(BIN)/python -m pytest --quiet --numprocesses=$(JOBS) --dist=worksteal
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
 .PHONY: help demo test test-all check format bench docs clean
 
 help:  ## Say what can be made.
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@grep '^[a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
 # torch is pinned everywhere, or pip would take the newest release, with gigabytes of CUDA.
 $(READY): pyproject.toml constraints.txt

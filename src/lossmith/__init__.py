@@ -1,25 +1,55 @@
 """lossmith: the loss layer for PyTorch. Every loss of torch.nn, written once as mathematics."""
 
-from . import functional
+from . import functional, scale
 from .checks import LossWarning
 from .losses.bce import BCELoss
 from .losses.bce_with_logits import BCEWithLogitsLoss
+from .losses.cosine_embedding import CosineEmbeddingLoss
 from .losses.cross_entropy import CrossEntropyLoss
+from .losses.ctc import CTCLoss, CTCWithLogitsLoss
+from .losses.gaussian_nll import GaussianNLLLoss
 from .losses.hinge_embedding import HingeEmbeddingLoss
 from .losses.huber import HuberLoss
+from .losses.kl_div import KLDivLoss
+from .losses.l1 import L1Loss
 from .losses.margin_ranking import MarginRankingLoss
+from .losses.mse import MSELoss
+from .losses.multi_margin import MultiMarginLoss
+from .losses.multilabel_margin import MultiLabelMarginLoss
+from .losses.multilabel_soft_margin import MultiLabelSoftMarginLoss
+from .losses.nll import NLLLoss
+from .losses.poisson_nll import PoissonNLLLoss
+from .losses.smooth_l1 import SmoothL1Loss
 from .losses.soft_margin import SoftMarginLoss
+from .losses.triplet_margin import TripletMarginLoss
+from .losses.triplet_margin_with_distance import TripletMarginWithDistanceLoss
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
+    "CTCWithLogitsLoss",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
+    "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
     "LossWarning",
+    "MSELoss",
     "MarginRankingLoss",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
+    "NLLLoss",
+    "PoissonNLLLoss",
+    "SmoothL1Loss",
     "SoftMarginLoss",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "functional",
+    "scale",
 ]

@@ -21,7 +21,10 @@ def readable(tensor: Tensor) -> bool:
     )
 
 
-_HALVES = (torch.float16, torch.bfloat16)
+def transforming() -> bool:
+    """Whether a torch.func transform or forward-mode differentiation is under way, which see plain operations best."""
+    in_transform = torch._C._functorch.peek_interpreter_stack() is not None
+    return in_transform or torch.autograd.forward_ad._current_level >= 0
 
 
 def dtypes(
@@ -38,13 +41,14 @@ def dtypes(
     promoted = _result_type(tensors)
     compute = _real_or_complex(promoted)
     result = compute if like is None else _real_or_complex(like.dtype)
-    if compute in _HALVES:
+    if compute in (torch.float16, torch.bfloat16):
         compute = torch.float32
-    if result in _HALVES:
+    if result in (torch.float16, torch.bfloat16):
         device = tensors[0].device.type
         if torch.is_autocast_enabled(device) and not (composite and device == "cpu"):
             result = torch.float32
-    return promoted if integers and promoted != compute else compute, result
+    whole = integers and not (promoted.is_floating_point or promoted.is_complex)
+    return promoted if whole else compute, result
 
 
 def _real_or_complex(dtype: torch.dtype) -> torch.dtype:

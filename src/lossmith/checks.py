@@ -54,6 +54,38 @@ def broadcastable(loss: str, **tensors: Tensor) -> None:
                 )
 
 
+def real(loss: str, **tensors: object) -> None:
+    """Raises TypeError for what is no tensor and NotImplementedError, as torch does, for complex numbers."""
+    for name, value in tensors.items():
+        tensor(loss, name, value)
+        if isinstance(value, Tensor) and value.is_complex():
+            raise NotImplementedError(
+                f"{loss}: {name} is {describe(value)}, expected real numbers; write torch.view_as_real({name}), "
+                f"or {name}.abs() for moduli"
+            )
+
+
+def floating(loss: str, **tensors: Tensor) -> None:
+    """Raises NotImplementedError, as torch does, unless one of the tensors is of a floating dtype."""
+    if not any(t.is_floating_point() for t in tensors.values()):
+        name = next(iter(tensors))
+        raise NotImplementedError(
+            f"{loss}: got {shapes(**tensors)}, expected {name} of a floating dtype; write {name}.float()"
+        )
+
+
+def broadcast(input: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Both in one shape, which torch's l1_loss, mse_loss and smooth_l1_loss bring them to before all else.
+
+    So the dtype of a 0-dim tensor counts like that of others; that of torch's elementwise weight counts too.
+    """
+    if weight is not None:
+        input = input.to(torch.promote_types(input.dtype, weight.dtype))
+    if input.shape != target.shape:
+        input, target = torch.broadcast_tensors(input, target)  # type: ignore[no-untyped-call]
+    return input, target
+
+
 def outer_broadcast(loss: str, reduction: str, **tensors: Tensor) -> None:
     """Warns where broadcasting makes the loss larger than every operand: (N, 1) against (N) gives (N, N).
 
@@ -66,13 +98,17 @@ def outer_broadcast(loss: str, reduction: str, **tensors: Tensor) -> None:
         return
     result: torch.Size = torch.broadcast_shapes(*(t.shape for t in known))  # type: ignore[no-untyped-call]
     if all(t.numel() < result.numel() for t in known):
-        warnings.warn(
-            f"{loss}: {shapes(**tensors)} broadcast to {tuple(result)}, larger than each of them: every row meets every "
-            f"other row, which is seldom meant. Give tensors of one shape (target.view_as(input), input.squeeze(-1)), "
-            f"or reduction='none' for a matrix of pairs.",
-            LossWarning,
-            stacklevel=_level_of_caller(),
+        warn(
+            f"{loss}: {shapes(**tensors)} broadcast to {tuple(result)}, larger than each of them: every row meets "
+            f"every other row, which is seldom meant. Give tensors of one shape (target.view_as(input), "
+            f"input.squeeze(-1)), or reduction='none' for a matrix of pairs."
         )
+
+
+def warn(message: str) -> None:
+    """A LossWarning at the caller's line; none while compiling."""
+    if not torch.compiler.is_compiling():
+        warnings.warn(message, LossWarning, stacklevel=_level_of_caller())
 
 
 def _level_of_caller() -> int:
@@ -96,12 +132,19 @@ def finite_number(loss: str, name: str, value: float, *, above: float | None = N
 
 
 def labels(
-    loss: str, target: Tensor, classes: int, allowed: int | None = None, *, mask: Tensor | None = None
+    loss: str,
+    target: Tensor,
+    classes: int,
+    allowed: int | None = None,
+    *,
+    mask: Tensor | None = None,
+    padded: bool = False,
 ) -> Tensor | None:
     """Checks class labels: raises IndexError in eager CPU, else returns where they are valid (None: everywhere).
 
     A caller that gets a tensor must not use the other labels as addresses and must give NaN with gradient 0 there.
-    allowed: a label that may lie out of range (ignore_index). What is masked is not looked at.
+    allowed: a label that may lie out of range (ignore_index). What is masked is not looked at. padded: the target
+    holds rows of labels, and what is allowed pads them.
     """
     valid = (target >= 0) & (target < classes)
     if allowed is not None:
@@ -115,14 +158,19 @@ def labels(
     position = tuple(int(i) for i in torch.nonzero(~valid)[0])
     label = int(target[position])
     row = f" in row {position[0]}" if len(position) == 1 else f" at position {position}" if position else ""
-    ignored = "" if allowed is None else f", or ignore_index={allowed}"
-    advice = (
-        f"give the input at least {label + 1} classes, or correct the label"
-        if label >= 0
-        else f"write ignore_index={label} or mask= to leave rows out"
-    )
+    if padded:
+        row = f" in row {position[0]} (position {position})" if len(position) > 1 else row.replace("row", "place")
+    others = "" if allowed is None else f", or {allowed} as padding" if padded else f", or ignore_index={allowed}"
+    if label >= 0:
+        advice = f"give the input at least {label + 1} classes, or correct the label"
+    elif padded:
+        advice = f"pad rows with {allowed}, or write mask= to leave them out"
+    else:
+        ignore = "" if allowed is None else f"ignore_index={label} or "
+        advice = f"write {ignore}mask= to leave rows out"
     raise IndexError(
-        f"{loss}: label {label}{row} is out of range: expected 0 to {classes - 1} for {classes} classes{ignored}; {advice}"
+        f"{loss}: label {label}{row} is out of range: expected 0 to {classes - 1} for {classes} classes{others}; "
+        f"{advice}"
     )
 
 
@@ -195,7 +243,14 @@ def class_weight(loss: str, weight: Tensor | None, input: Tensor, dim: int) -> N
         )
 
 
-def label_shape(loss: str, input: Tensor, target: Tensor, dim: int) -> Tensor:
+def label_shape(
+    loss: str,
+    input: Tensor,
+    target: Tensor,
+    dim: int,
+    advice: str = "the target was taken for labels, since only a target of the input's own shape is taken for "
+    "probabilities",
+) -> Tensor:
     """Labels as int64 in the input's shape less the class dimension, or torch's kinds of error in better words."""
     tensor(loss, "target", target)
     expected = [size for position, size in enumerate(input.shape) if position != dim]
@@ -211,10 +266,23 @@ def label_shape(loss: str, input: Tensor, target: Tensor, dim: int) -> Tensor:
         error = RuntimeError if same_batch else ValueError
         raise error(
             f"{loss}: expected labels of shape {tuple(expected)} (the input's shape less its class dimension {dim}), "
-            f"got {shapes(input=input, target=target)}; the target was taken for labels, since only a target of the "
-            f"input's own shape is taken for probabilities"
+            f"got {shapes(input=input, target=target)}; {advice}"
         )
     return integers(loss, "target", target)
+
+
+def score_rows(loss: str, input: Tensor) -> None:
+    """Raises unless the scores are one row (C), or a batch of them (N, C), with at least one class; () is one score."""
+    tensor(loss, "input", input)
+    if input.dim() > 2 or 0 in input.shape[-1:]:
+        raise RuntimeError(
+            f"{loss}: expected non-empty scores of shape (C) or (N, C), got {describe(input)}; "
+            f"flatten other dimensions into N, such as input.movedim(1, -1).flatten(0, -2)"
+        )
+    if not input.is_floating_point():
+        raise NotImplementedError(
+            f"{loss}: input is {describe(input)}, expected scores of a floating dtype; write input.float()"
+        )
 
 
 def fits(
@@ -238,7 +306,7 @@ def fits(
 
 def within_unit(loss: str, name: str, value: Tensor, mask: Tensor | None, advice: str) -> Tensor | None:
     """Checks for values from 0 to 1: raises RuntimeError in eager CPU, else returns where they are not (or None)."""
-    outside = ~((value >= 0) & (value <= 1))
+    outside = ~(value * (1 - value) >= 0) if value.is_floating_point() else (value < 0) | (value > 1)
     if mask is not None:
         outside = outside & mask
     if not readable(outside):

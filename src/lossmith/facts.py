@@ -1,7 +1,9 @@
 """What is declared of a loss and tested: shape, slope, domains, minimiser, denominator."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal
 
 from torch import Tensor
@@ -27,24 +29,40 @@ NOT_NEGATIVE = Interval(0.0, float("inf"))
 POSITIVE = Interval(0.0, float("inf"), open_low=True)
 LOG_PROBABILITY = Interval(float("-inf"), 0.0)
 
-Domain = Interval | Literal["labels", "label sets", "signs", "label sequences", "none"]
-"""Numbers of an interval; or class labels, sets of labels padded with -1, -1 and 1, sequences of labels, no target."""
+Domain = (
+    Interval | Literal["log-probabilities", "probabilities", "labels", "label sets", "signs", "label sequences", "none"]
+)
+"""What a tensor may hold: numbers of an interval; rows of (log-)probabilities over the classes; class labels; sets of
+labels padded with -1; -1 and 1; sequences of labels; or there is no such tensor.
+
+Outside of its domain a loss is refused, is NaN, or can fall below the least value that it has inside (of signs torch
+takes others too). A domain that other arguments decide is a function of them.
+"""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Declared properties of the unreduced loss; `tests/test_facts.py` tries to falsify each."""
+    """Declared properties of the unreduced loss; `tests/test_facts.py` tries to falsify each.
+
+    They are about the loss without weights, inside its domains, for all values of the other arguments unless a
+    function gets them: by name, those of the loss itself included.
+    """
 
     convex: bool
-    """Whether the loss is convex in the prediction, for every target of its domain."""
+    """Whether the loss is convex in the prediction, for every target (torch's clamps at the edge of a domain aside)."""
     lipschitz: Callable[..., float]
-    """The least bound of the gradient's Euclidean norm in the prediction of one unreduced term, from the arguments."""
-    prediction: Domain
-    target: Domain
-    minimiser: Callable[..., Tensor] | None
-    """A prediction at which the loss is least, from the target and the arguments; None where there is none."""
+    """The least bound of the Euclidean norm of one unreduced term's gradient in the prediction; may be infinite."""
+    prediction: Domain | Callable[..., Domain]
+    target: Domain | Callable[..., Domain]
+    minimiser: Callable[..., Tensor | tuple[Tensor, ...]] | None
+    """The prediction (a tuple if it is several tensors) at which the loss is least, infinities included.
+
+    None where the loss has no lower bound.
+    """
     denominator: Literal["elements", "rows", "samples", "weights"]
-    """What torch's mean counts: unreduced elements, rows of classes, samples, or the sum of the weights."""
+    """What torch's mean divides by: the number of unreduced losses, each of an element, of a row over the last or the
+    class dimension, or of a whole sample; or the sum of the weights of elements or labels, where `weight` is given.
+    """
 
 
 @dataclass(frozen=True)
@@ -60,3 +78,9 @@ class Loss:
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def prediction(self) -> tuple[str, ...]:
+        """The arguments that are the prediction: the tensors before the target."""
+        required = takewhile(lambda p: p.default is p.empty, inspect.signature(self.function).parameters.values())
+        return tuple(takewhile(lambda name: name not in ("target", "targets"), (p.name for p in required)))

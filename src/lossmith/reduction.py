@@ -22,9 +22,6 @@ from .backend import readable
 Normalizer: TypeAlias = float | Tensor | Literal["count", "weight"] | None
 """What replaces the denominator of a mean: a number, a tensor of one element, or a way of counting."""
 
-REDUCTIONS = ("none", "mean", "sum", "batchmean")
-ON_EMPTY = ("nan", "zero", "error")
-
 
 class Reduction(NamedTuple):
     """How a loss is to be reduced, checked."""
@@ -66,10 +63,13 @@ def plan(
 
 def check_settings(loss: str, reduction: str, normalizer: Normalizer, on_empty: str) -> None:
     """Raises ValueError for a reduction, normalizer or on_empty that does not exist or does not go together."""
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"{loss}: {reduction!r} is not a valid value for reduction; write one of {_choices(REDUCTIONS)}")
-    if on_empty not in ON_EMPTY:
-        raise ValueError(f"{loss}: {on_empty!r} is not a valid value for on_empty; write one of {_choices(ON_EMPTY)}")
+    # the choices stand here, not in globals: a compiled graph would guard on each
+    if reduction not in ("none", "mean", "sum", "batchmean"):
+        raise ValueError(
+            f"{loss}: {reduction!r} is not a valid value for reduction; write one of 'none', 'mean', 'sum', 'batchmean'"
+        )
+    if on_empty not in ("nan", "zero", "error"):
+        raise ValueError(f"{loss}: {on_empty!r} is not a valid value for on_empty; write one of 'nan', 'zero', 'error'")
     if normalizer is None:
         return
     if reduction in ("none", "sum"):
@@ -85,10 +85,6 @@ def check_settings(loss: str, reduction: str, normalizer: Normalizer, on_empty: 
             raise ValueError(f"{loss}: normalizer is {normalizer!r}, expected a number, a tensor, 'count' or 'weight'")
     elif isinstance(normalizer, bool) or not 0 <= normalizer < math.inf:
         raise ValueError(f"{loss}: normalizer is {normalizer!r}, expected a finite number of 0 or more")
-
-
-def _choices(names: tuple[str, ...]) -> str:
-    return ", ".join(repr(name) for name in names)
 
 
 def reduce(
@@ -150,16 +146,14 @@ def _count(values: Tensor, mask: Tensor | None, scale: Tensor | None, share: Ten
     """sum(m s d) over all elements of the unreduced loss."""
     if mask is None and scale is None and share is None:
         return values.numel()
-    parts = [part for part in (scale, share) if part is not None]
-    if share is not None and mask is not None and scale is None:
-        parts = [torch.where(mask, share, 0)]
-    elif not parts:
-        assert mask is not None
-        return torch.broadcast_to(mask, values.shape).sum()
-    elif mask is not None and share is not None:
-        parts[1] = torch.where(mask, share, 0)
-    product = parts[0] if len(parts) == 1 else parts[0] * parts[1]
-    return torch.broadcast_to(product, values.shape).sum()
+    if share is None:
+        share = scale if mask is None else mask
+    if mask is not None and share is not mask:
+        share = torch.where(mask, share, 0)
+    if scale is not None and share is not scale:
+        share = share * scale
+    assert share is not None
+    return torch.broadcast_to(share, values.shape).sum()
 
 
 def _divide(loss: str, total: Tensor, divisor: float | Tensor, on_empty: str) -> Tensor:

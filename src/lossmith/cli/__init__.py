@@ -7,6 +7,6 @@ def main() -> None:
     """The entry point; says which extra is missing where the libraries of the command line are."""
     try:
         from .main import app
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         sys.exit(f"lossmith: the command line needs {error.name}; install it with: pip install 'lossmith[cli]'")
     app()

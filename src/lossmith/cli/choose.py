@@ -13,8 +13,7 @@ def choose(
     data: Annotated[
         str,
         typer.Argument(
-            help="A CSV, TSV or Parquet file, or a bundled set: "
-            "diabetes, breast_cancer, digits, wine, iris, linnerud."
+            help="A CSV, TSV or Parquet file, or a bundled set: diabetes, breast_cancer, digits, wine, iris, linnerud."
         ),
     ],
     target: Annotated[
@@ -31,7 +30,7 @@ def choose(
 
         from ..guide import BadData
         from ..guide.render import render
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         typer.echo(f"lossmith: choose needs {error.name}; install it with: pip install 'lossmith[choose]'", err=True)
         raise typer.Exit(1) from None
     try:
@@ -53,13 +52,14 @@ def _with_progress(data: str, target: str | None, train: bool, seed: int) -> "Ch
     from .. import guide
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    screen = Console(stderr=True)
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
         begun = -1
 
-        def advance(candidate: str, networks: int) -> None:
+        def advance(loss: str, networks: int) -> None:
             nonlocal begun
             begun += 1
-            bar.update(task, total=networks, completed=begun, description=f"training under {candidate}")
+            bar.update(task, total=networks, completed=begun, description=loss)
 
         return guide.choose(data, target, train=train, seed=seed, progress=advance)

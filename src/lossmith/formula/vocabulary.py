@@ -4,7 +4,13 @@ Every backend gives these words its own implementation (`vocabularies/`); a test
 `min`- and `max`-like words pass NaN on.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+Real: TypeAlias = Any
+"""What a formula computes with: a tensor, a number, a symbol, as the vocabulary has it."""
+
+Reals: TypeAlias = tuple[Any, ...]
+"""What a formula returns: the value and its derivatives."""
 
 
 class Word(NamedTuple):

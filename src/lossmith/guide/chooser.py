@@ -1,19 +1,20 @@
 """Chooses a loss: reads the table, examines the target, walks the tree, runs the experiment."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
-from .experiment import Scores, Settings, experiment
-from .inputs import inputs
+from .experiment import Scores, Settings, experiment, sample
+from .inputs import Inputs, inputs
 from .read import BadData, Table, read
 from .recipes import RECIPES, from_training, signature, snippet, words
 from .ruled_out import ruled_out
-from .target import examine
+from .target import Target, examine
 from .tree import Leaf, Step, walk
 from .verdict import Verdict, judge, sentences
 
@@ -23,10 +24,17 @@ class Candidate:
     """A loss with its arguments, and what the experiment found for it (nothing without one)."""
 
     recipe: str
-    loss: str
     arguments: dict[str, Any]
     signature: str
     scores: Scores | None = None
+
+    @property
+    def loss(self) -> str:
+        return RECIPES[self.recipe].loss
+
+    @property
+    def label(self) -> str:
+        return RECIPES[self.recipe].label
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -48,6 +56,7 @@ class Choice:
     candidates: tuple[Candidate, ...]
     ruled_out: dict[str, str]
     snippet: str
+    outputs: int
     settings: Settings
     verdict: Verdict | None = None
 
@@ -60,7 +69,7 @@ class Choice:
         """What the experiment says of the tree's choice; nothing without one."""
         if self.verdict is None:
             return ()
-        return sentences(self.verdict, self.leaf, {each.recipe: each.signature for each in self.candidates})
+        return sentences(self.verdict, self.leaf, {each.recipe: each.label for each in self.candidates})
 
     def to_json(self) -> dict[str, Any]:
         """What `lossmith choose --json` prints."""
@@ -97,46 +106,31 @@ def choose(
         train: whether to run the experiment.
         seed: fixes samples, folds and networks, and so every figure.
         settings: how the experiment trains.
-        progress: called before each network is trained, with the candidate and the number of networks in all.
+        progress: called before each network is trained, with the loss and the number of networks in all.
 
     Raises:
         BadData: the data can't be used; one line says why.
     """
-    settings = settings or Settings()
-    table = read(data, target)
+    with threadpool_limits(1):  # many small fits: threads would cost more than they bring
+        choice, found, given = _by_the_tree(read(data, target), settings or Settings(), seed)
+        return _with_experiment(choice, found, given, seed, progress) if train else choice
+
+
+def _by_the_tree(table: Table, settings: Settings, seed: int) -> tuple[Choice, Target, Inputs]:
+    """The choice before any experiment, with the target and the inputs that one would need."""
     frame, notes = _complete(table)
     given = inputs(frame.select(table.features))
     found = examine([frame[column] for column in table.target], given, seed)
     path, leaf = walk(found.facts)
-
-    everything = np.arange(frame.height)
-    numbers = from_training(found, given.design(everything), everything, seed)
+    numbers = from_training(found, given, np.arange(frame.height), seed)
     candidates = [
-        Candidate(key, RECIPES[key].loss, RECIPES[key].arguments(numbers), signature(RECIPES[key], numbers))
-        for key in leaf.rivals
+        Candidate(key, RECIPES[key].arguments(numbers), signature(RECIPES[key], numbers))
+        for key in (leaf.recipe, *(rival for rival in leaf.rivals if rival != leaf.recipe))
         if key == leaf.recipe or not _idle(RECIPES[key].arguments(numbers))
     ]
-    candidates.sort(key=lambda candidate: candidate.recipe != leaf.recipe)
-    verdict = None
-    if train:
-        rows = np.sort(np.random.default_rng(seed).permutation(frame.height)[: settings.most_rows])
-        if len(rows) < frame.height:
-            notes.append(f"the experiment runs on a sample of {len(rows):,} rows")
-        keys = tuple(candidate.recipe for candidate in candidates)
-        report = progress or (lambda candidate, networks: None)
-        networks = len(keys) * settings.runs
-        scores = experiment(
-            found.take(rows), given.take(rows), keys, leaf.decided_by, settings, seed,
-            lambda key: report(next(each.signature for each in candidates if each.recipe == key), networks),
-        )
-        verdict = judge(scores, leaf.recipe, leaf.decided_by, settings)
-        candidates = [
-            Candidate(each.recipe, each.loss, each.arguments, each.signature, score)
-            for each, score in zip(candidates, scores, strict=True)
-        ]
     final_layer, form = words(RECIPES[leaf.recipe], found)
     kind = "counts" if found.facts.get("counts") else found.kind
-    return Choice(
+    choice = Choice(
         data=table.name,
         table=(*notes, *given.notes),
         evidence=tuple(found.statements),
@@ -147,15 +141,29 @@ def choose(
         candidates=tuple(candidates),
         ruled_out=ruled_out(kind, (candidate.loss for candidate in candidates)),
         snippet=snippet(RECIPES[leaf.recipe], found, numbers),
+        outputs=found.outputs,
         settings=settings,
-        verdict=verdict,
     )
+    return choice, found, given
+
+
+def _with_experiment(
+    choice: Choice, found: Target, given: Inputs, seed: int, progress: Callable[[str, int], None] | None
+) -> Choice:
+    """The choice with what the experiment found."""
+    settings, leaf, table = choice.settings, choice.leaf, choice.table
+    rows = sample(found, settings, seed)
+    if len(rows) < len(found.values):
+        table = (*table, f"the experiment runs on a sample of {len(rows):,} rows")
+    keys = tuple(candidate.recipe for candidate in choice.candidates)
+    scores = experiment(found.take(rows), given.take(rows), keys, leaf.decided_by, settings, seed, progress)
+    tried = tuple(replace(each, scores=score) for each, score in zip(choice.candidates, scores, strict=True))
+    return replace(choice, table=table, candidates=tried, verdict=judge(scores, leaf.recipe, leaf.decided_by, settings))
 
 
 def _complete(table: Table) -> tuple[pl.DataFrame, list[str]]:
     """The rows that have a target, with a note on the table and on those that don't."""
     frame = table.frame
-    columns = ", ".join(table.target)
     has_target = pl.Series([True] * frame.height)
     for name in table.target:
         column = frame[name]
@@ -166,14 +174,19 @@ def _complete(table: Table) -> tuple[pl.DataFrame, list[str]]:
             raise BadData(f"target {name!r} has no value at all; every row is missing")
         has_target &= present
     complete = frame.filter(has_target)
-    inputs = len(table.features)
-    notes = [f"{table.name}: {complete.height:,} rows, {inputs} input column{'s' * (inputs != 1)}, target {columns}"]
+    features, targets = _plural("input column", len(table.features)), _plural("target column", len(table.target))
+    counted = f"{complete.height:,} rows, {len(table.features)} {features}"
+    notes = [f"{table.name}: {counted}; {targets}: {', '.join(table.target)}"]
     if missing := frame.height - complete.height:
         notes.append(f"missing target values: {missing:,} rows have none and are left out")
     return complete, notes
 
 
+def _plural(noun: str, number: int) -> str:
+    return noun if number == 1 else f"{noun}s"
+
+
 def _idle(arguments: dict[str, Any]) -> bool:
     """Weights that are all 1 change nothing."""
-    weights = arguments.get("weight") or arguments.get("pos_weight") or []
-    return bool(weights) and all(abs(weight - 1) < 0.01 for weight in weights)
+    weights = arguments.get("weight", arguments.get("pos_weight", []))
+    return bool(np.size(weights)) and bool(np.allclose(weights, 1, atol=0.01))

@@ -18,6 +18,7 @@ from .recipes import RECIPES, Recipe, definitions, from_training
 from .target import Target
 
 Rows = NDArray[np.int64]
+SMOOTH = 5  # epochs that a validation metric is averaged over: on few rows a single one is good by luck
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class Settings:
 
     folds: int = 5
     repeats: int = 2
-    epochs: int = 100
-    patience: int = 15
+    epochs: int = 60
+    patience: int = 10
     hidden: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     weight_decay: float = 1e-3
     most_rows: int = 10_000  # a sample of as many is drawn from larger tables
 
@@ -46,6 +47,16 @@ class Scores:
     folds: dict[str, Array]
 
 
+def sample(target: Target, settings: Settings, seed: int) -> Rows:
+    """The rows of the experiment: all of them or, of a large table, a sample with every class in each fold."""
+    rows = np.random.default_rng(seed).permutation(len(target.values))
+    if target.codes is not None:
+        classes = [np.flatnonzero(target.codes[rows] == code)[: settings.folds] for code in np.unique(target.codes)]
+        first = np.concatenate(classes)
+        rows = np.concatenate([rows[first], np.delete(rows, first)])
+    return np.sort(rows[: settings.most_rows])
+
+
 def experiment(
     target: Target,
     inputs: Inputs,
@@ -53,23 +64,24 @@ def experiment(
     decided_by: str,
     settings: Settings,
     seed: int,
-    advance: Callable[[str], None] = lambda candidate: None,
+    progress: Callable[[str, int], None] | None = None,
 ) -> list[Scores]:
     """Trains and tests every candidate on the same folds. Whatever is learned from data, from medians to delta and
-    class weights, is learned from a fold's training rows alone. A fixed seed gives the same figures again."""
+    class weights, is learned from a fold's training rows alone. A fixed seed gives the same figures again.
+    """
     scores: dict[str, list[dict[str, float]]] = {candidate: [] for candidate in candidates}
     with _reproducible():
         for run, (train, test) in enumerate(_folds(target, len(inputs.values), settings, seed)):
             fit, stop = _validation_split(target, train, seed + run)
-            design = inputs.design(fit)
-            numbers = from_training(target, design, fit, seed)
-            x = torch.as_tensor(design, dtype=torch.float32)
+            numbers = from_training(target, inputs, fit, seed)
+            x = torch.as_tensor(inputs.design(fit), dtype=torch.float32)
             for candidate in candidates:
-                advance(candidate)
                 recipe = RECIPES[candidate]
+                if progress:
+                    progress(recipe.label, len(candidates) * settings.runs)
                 torch.manual_seed(seed + run)  # the same first weights and the same batches for each candidate
-                trained = _train(recipe, target, numbers, x, fit, stop, decided_by, settings)
-                found = measure(target, test, trained(test), _units(target, numbers))
+                predict = _train(recipe, target, numbers, x, fit, stop, decided_by, settings)
+                found = measure(target, test, predict(test), _units(target, numbers))
                 if not recipe.gives_probabilities:
                     found = {name: value for name, value in found.items() if name not in NEED_PROBABILITIES}
                 scores[candidate].append(found)
@@ -122,14 +134,16 @@ def _train(
     settings: Settings,
 ) -> Callable[[Rows], Array]:
     """Trains one network on the rows in `fit` until `decided_by` no longer improves on those in `stop`; gives its
-    predictions for rows."""
+    predictions for rows.
+    """
     body = nn.Sequential(nn.Linear(x.shape[1], settings.hidden), nn.ReLU())
     printed: dict[str, Any] = {}
     exec(definitions(recipe, target, numbers, settings.hidden), printed)  # what the user gets is what is tried
     network = nn.Sequential(body, printed["last_layer"])
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
+    units = _units(target, numbers)
     truth = printed["to_target"](target.take(fit).values)
     inputs = x[torch.as_tensor(fit)]
     size = min(max(len(fit) // 10, 16), 256)
@@ -140,17 +154,22 @@ def _train(
         found = np.nan_to_num(output.numpy().astype(np.float64), nan=0.0, posinf=1e30, neginf=-1e30)
         return np.hstack([1 - found, found]) if target.kind == "binary" and found.shape[1] == 1 else found
 
-    best: tuple[float, float] | None = None
+    merits: list[Array] = []
+    best = np.full(1, -np.inf)
     kept: list[Tensor] = []
     waited = 0
     for _ in range(settings.epochs):
-        for batch in torch.randperm(len(fit)).split(size):
+        order = torch.randperm(len(fit))
+        for start in range(0, len(fit), size):
+            batch = order[start : start + size]
             optimizer.zero_grad()
             printed["to_loss"](network(inputs[batch]), truth[batch]).backward()
             optimizer.step()
-        reached = _merit(measure(target, stop, predict(stop), _units(target, numbers)), decided_by)
-        if best is None or reached > best:
-            best, kept, waited = reached, [weights.detach().clone() for weights in network.parameters()], 0
+        merits.append(_merits(measure(target, stop, predict(stop), units), decided_by))
+        reached = np.mean(merits[-SMOOTH:], axis=0)
+        if np.any(reached > best):
+            best, waited = np.maximum(best, reached), 0
+            kept = [weights.detach().clone() for weights in network.parameters()]
         elif (waited := waited + 1) > settings.patience:
             break
     with torch.no_grad():
@@ -159,7 +178,12 @@ def _train(
     return predict
 
 
-def _merit(found: dict[str, float], decided_by: str) -> tuple[float, float]:
-    """More is better. Metrics that count rows stand still while a network improves; the log loss then breaks the tie."""
+def _merits(found: dict[str, float], decided_by: str) -> Array:
+    """What has to improve for training to go on, more being better: the metric that decides or, where there are
+    probabilities, the log loss. Metrics that count rows stand still while a network learns.
+    """
     sign = 1 if METRICS[decided_by].higher_is_better else -1
-    return sign * found[decided_by], -found.get("log_loss", 0.0)
+    merits = [sign * found[decided_by]]
+    if "log_loss" in found:
+        merits.append(-found["log_loss"])
+    return np.array(merits)

@@ -35,7 +35,8 @@ class Inputs:
 
     def design(self, train: NDArray[np.int64]) -> Array:
         """All rows as a dense matrix: missing numbers as the median, numbers standardised, categories one-hot.
-        Medians, means and spreads come from the rows in `train` alone."""
+        Medians, means and spreads come from the rows in `train` alone.
+        """
         is_category = np.array(self.categorical)
         steps = ColumnTransformer(
             [

@@ -27,7 +27,7 @@ METRICS = {
     "subset_accuracy": Metric("all labels right", higher_is_better=True),
     "macro_f1": Metric("macro F1", higher_is_better=True),
     "log_loss": Metric("log loss"),
-    "calibration_error": Metric("calibration error"),
+    "calibration_error": Metric("calibration"),
     "kl_divergence": Metric("KL divergence"),
     "total_variation": Metric("total variation"),
 }
@@ -36,7 +36,8 @@ NEED_PROBABILITIES = ("log_loss", "calibration_error")
 
 def measure(target: Target, rows: NDArray[np.int64], predicted: Array, units: Array) -> dict[str, float]:
     """Every metric of the target's kind for the predictions of some rows. `units` scales each output of several, so
-    that none drowns the others; for one output it is 1."""
+    that none drowns the others; for one output it is 1.
+    """
     if target.kind == "numbers":
         return _numbers((np.asarray(target.values)[rows] - predicted) / units)
     if target.kind in ("binary", "classes"):

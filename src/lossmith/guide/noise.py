@@ -38,7 +38,8 @@ class FirstFit:
 
 def first_fit(design: Array, target: Array, seed: int) -> FirstFit:
     """The fit with the smallest median error out of fold: the median, a line (Huber) or boosted trees (absolute error).
-    None of the three follows a few wild rows, and out of fold none can hide a residual by learning it."""
+    None of the three follows a few wild rows, and out of fold none can hide a residual by learning it.
+    """
     center, scale = float(np.median(target)), robust_scale(target) or 1.0
     scaled = (target - center) / scale
     folds = KFold(5, shuffle=True, random_state=seed)
@@ -84,7 +85,8 @@ def growth(fit: FirstFit, inputs: dict[str, Array]) -> Growth:
 
 def outlier_share(values: Array, order: Array | None = None) -> float:
     """Share of values further than 3.5 robust standard deviations from their median. With `order`, the spread is
-    measured among neighbours in that order, so that noise that grows isn't taken for outliers."""
+    measured among neighbours in that order, so that noise that grows isn't taken for outliers.
+    """
     distance = np.abs(values - np.median(values))
     scale = np.full_like(distance, robust_scale(values))
     if order is not None:

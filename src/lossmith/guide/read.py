@@ -80,25 +80,30 @@ def _file(path: Path) -> pl.DataFrame:
         raise BadData(f"{path}: no such file; give a CSV, TSV or Parquet file, or one of the bundled sets: {sets}")
     if path.is_dir():
         raise BadData(f"{path}: is a directory; give a CSV, TSV or Parquet file")
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".tsv", ".parquet"):
-        raise BadData(f"{path}: a file of kind {kind or 'unknown'} can't be read; give a .csv, .tsv or .parquet file")
+    kinds = {".csv": "CSV", ".tsv": "TSV", ".parquet": "Parquet"}
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise BadData(f"{path}: its name says neither CSV, TSV nor Parquet; give a .csv, .tsv or .parquet file")
     try:
-        return pl.read_parquet(path) if kind == ".parquet" else _text(path, kind)
+        return pl.read_parquet(path) if kind == "Parquet" else _text(path, kind)
     except OSError as error:
-        raise BadData(f"{path}: can't be opened ({error.strerror or error}); check the path and its permissions") from None
+        raise BadData(
+            f"{path}: can't be opened ({error.strerror or error}); check the path and its permissions"
+        ) from None
     except pl.exceptions.NoDataError:
         raise BadData(f"{path}: is empty; the first line must name the columns") from None
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().splitlines()[0]
-        raise BadData(f"{path}: can't be read as {kind[1:].upper()} ({reason})") from None
+        if "more fields" in reason:
+            reason = "a row has more fields than the header has columns"
+        raise BadData(f"{path}: can't be read as {kind} ({reason})") from None
 
 
 def _text(path: Path, kind: str) -> pl.DataFrame:
     _require_utf8(path)
     frame = pl.read_csv(
         path,
-        separator="\t" if kind == ".tsv" else _separator(path),
+        separator="\t" if kind == "TSV" else _separator(path),
         infer_schema_length=None,
         null_values=list(MISSING),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import suggest
-from .inputs import Array
+from .inputs import Inputs
 from .noise import first_fit
 from .target import Target
 
@@ -122,6 +122,11 @@ class Recipe:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     gives_probabilities: bool = True
 
+    @property
+    def label(self) -> str:
+        """The loss with the names of its arguments: short enough for a table."""
+        return f"{self.loss}({', '.join([*self.fixed, *self.computed])})" if self.fixed or self.computed else self.loss
+
     def arguments(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.fixed, **{name: numbers[name] for name in self.computed}}
 
@@ -147,12 +152,12 @@ RECIPES = {
 }
 
 
-def from_training(target: Target, design: Array, rows: NDArray[np.int64], seed: int) -> dict[str, Any]:
+def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed: int) -> dict[str, Any]:
     """Every number that a recipe takes from data, computed from the given rows alone."""
     if target.kind in ("binary", "classes"):
         codes = np.asarray(target.codes)[rows]
         weights = suggest.class_weight(codes, len(target.classes))
-        return {"weight": _rounded(weights), "pos_weight": _rounded(suggest.pos_weight(codes == 1))}
+        return {"weight": _rounded(weights), "pos_weight": _rounded(suggest.pos_weight(codes == 1))[0]}
     values = np.asarray(target.values)[rows]
     if target.kind == "labels":
         return {"pos_weight": _rounded(suggest.pos_weight(values))}
@@ -169,7 +174,8 @@ def from_training(target: Target, design: Array, rows: NDArray[np.int64], seed: 
         center, scale = values.mean(axis=0), values.std(axis=0)
     center, scale = np.array(_rounded(center, 6)), np.array(_rounded(np.where(scale > 0, scale, 1.0), 6))
     sample = np.random.default_rng(seed).permutation(len(rows))[:RESIDUALS]
-    fits = [first_fit(design[rows][sample], column[sample], seed) for column in ((values - center) / scale).T]
+    design = inputs.take(rows[sample]).design(np.arange(len(sample)))
+    fits = [first_fit(design, column, seed) for column in ((values[sample] - center) / scale).T]
     return {
         "delta": _rounded([suggest.delta(np.concatenate([fit.residuals for fit in fits]))])[0],
         "center": center.tolist(),
@@ -185,6 +191,16 @@ def _rounded(values: Any, digits: int = 4) -> list[float]:
 
 # Texts
 
+STEP = """
+
+# One training step: values are the targets of a few rows, h what your hidden layers return for them.
+values = {values}
+h = torch.randn(len(values), hidden)
+loss = to_loss(last_layer(h), to_target(values))
+loss.backward()
+print(loss.item(), to_prediction(last_layer(h)))
+"""
+
 
 def words(recipe: Recipe, target: Target) -> tuple[str, str]:
     """The final layer and the form of the target, in words."""
@@ -192,19 +208,19 @@ def words(recipe: Recipe, target: Target) -> tuple[str, str]:
     return recipe.head.final_layer.format(**names), recipe.head.target.format(**names)
 
 
-def signature(recipe: Recipe, numbers: Mapping[str, Any], most: int = 4) -> str:
+def signature(recipe: Recipe, numbers: Mapping[str, Any], longest: int = 4) -> str:
     """The loss as one writes it, with long lists shortened."""
     arguments = []
     for name, value in recipe.arguments(numbers).items():
-        long = isinstance(value, list) and len(value) > most
-        arguments.append(f"{name}={'[...]' if long else value!r}")
+        shown = "[...]" if isinstance(value, list) and len(value) > longest else repr(value)
+        arguments.append(f"{name}={shown}")
     return f"{recipe.loss}({', '.join(arguments)})"
 
 
 def definitions(recipe: Recipe, target: Target, numbers: Mapping[str, Any], hidden: int = 64) -> str:
     """The part of the snippet that the experiment runs too: layer, criterion, target, loss and prediction."""
     names = _names(target, numbers)
-    arguments = ", ".join(f"{name}={_argument(value)}" for name, value in recipe.arguments(numbers).items())
+    arguments = ", ".join(f"{name}={_argument(name, value)}" for name, value in recipe.arguments(numbers).items())
     head = recipe.head
     setup = [LINES[line].format(**names) for line in head.setup if not (line == "classes" and target.one_hot)]
     lines = [
@@ -234,19 +250,16 @@ def definitions(recipe: Recipe, target: Target, numbers: Mapping[str, Any], hidd
 
 
 def snippet(recipe: Recipe, target: Target, numbers: Mapping[str, Any]) -> str:
-    """The whole snippet, which runs as it is: the definitions and one training step on the first rows' targets."""
-    first = np.asarray(target.values)[:4].tolist() if isinstance(target.values, np.ndarray) else target.values[:4]
-    if target.kind == "numbers" and len(target.columns) == 1:
-        first = [row[0] for row in first]
-    return definitions(recipe, target, numbers) + textwrap.dedent(f"""
+    """The whole snippet, which runs as it is: the definitions and one training step on targets from the table."""
+    return definitions(recipe, target, numbers) + STEP.format(values=_literal(_examples(target)))
 
-        # One training step: h stands for what your hidden layers return, values for the targets of its rows.
-        h = torch.randn(4, hidden)
-        values = {_literal(first)}
-        loss = to_loss(last_layer(h), to_target(values))
-        loss.backward()
-        print(loss.item(), to_prediction(last_layer(h)))
-        """)
+
+def _examples(target: Target, most: int = 4) -> list[Any]:
+    """A few targets as the table has them; of classes, different ones."""
+    if isinstance(target.values, np.ndarray):
+        rows = target.values[:most].tolist()
+        return [row[0] for row in rows] if len(target.columns) == 1 else rows
+    return list(dict.fromkeys(target.values))[:most]
 
 
 def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,8 +283,10 @@ def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
     return names
 
 
-def _argument(value: Any) -> str:
-    return f"torch.tensor({_literal(value)})" if isinstance(value, list) else repr(value)
+def _argument(name: str, value: Any) -> str:
+    if name in ("weight", "pos_weight"):
+        return f"torch.tensor({_literal(value if isinstance(value, list) else [value])})"
+    return repr(value)
 
 
 def _literal(values: Sequence[Any], width: int = 88) -> str:

@@ -1,6 +1,5 @@
 """Prints a choice in the terminal."""
 
-import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.syntax import Syntax
@@ -41,63 +40,76 @@ def _bullets(lines: tuple[str, ...] | list[str]) -> Table:
 
 
 def _path(choice: Choice) -> str:
-    steps = " ".join(f"{step.asks} {'yes' if step.answer else 'no'}." for step in choice.path)
-    return f"path through the tree: {steps}"
+    steps = " → ".join(f"{step.asks} {'yes' if step.answer else 'no'}" for step in choice.path)
+    return f"path through the tree: {steps} → {choice.leaf.task}"
 
 
-def _recommended(choice: Choice) -> Group:
+def _recommended(choice: Choice) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row("loss", Text(f"lossmith.{choice.recommended.signature}", style="bold green"))
     table.add_row("last layer", Text(choice.final_layer))
     table.add_row("target", Text(choice.target))
     table.add_row("because", Text(choice.leaf.why))
-    return Group(table)
+    return table
 
 
 def _experiment(choice: Choice) -> Group:
-    assert choice.verdict is not None
-    settings, decisive = choice.settings, METRICS[choice.leaf.decided_by]
+    settings = choice.settings
     about = (
-        f"The same small network ({settings.hidden} hidden units) under each loss; {settings.folds}-fold cross-validation, "
-        f"{settings.repeats} times; means over the {settings.runs} test folds (± standard deviation)."
+        f"The same small network ({settings.hidden} hidden units) under each loss, {settings.folds}-fold "
+        f"cross-validation {settings.repeats} times; means over {settings.runs} test folds."
     )
+    if choice.outputs > 1 and choice.leaf.decided_by in ("mae", "rmse"):
+        about += " Errors are in standard deviations of each target."
+    decides = f"{METRICS[choice.leaf.decided_by].title} decides. The recommended loss (→) less each other one:"
+    return Group(
+        Text(about), "", _scores(choice), "", Text(decides), _comparisons(choice), "", _bullets(choice.conclusion)
+    )
+
+
+def _scores(choice: Choice) -> Table:
+    decided_by = choice.leaf.decided_by
     metrics = [name for name in METRICS if name in choice.recommended.metrics]
-    scores = Table(box=None, padding=(0, 2, 0, 0), header_style="underline")
-    scores.add_column("loss", overflow="fold")
+    metrics.sort(key=lambda name: name != decided_by)
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
+    table.add_column("loss", overflow="fold")
     for name in metrics:
         arrow = "↑" if METRICS[name].higher_is_better else "↓"
-        scores.add_column(f"{METRICS[name].title} {arrow}", justify="right")
+        table.add_column(f"{METRICS[name].title}{arrow}", justify="right", no_wrap=True)
     ranked = sorted(
-        choice.candidates, key=lambda each: each.metrics[choice.leaf.decided_by], reverse=decisive.higher_is_better
+        choice.candidates, key=lambda each: each.metrics[decided_by], reverse=METRICS[decided_by].higher_is_better
     )
     for candidate in ranked:
-        cells = []
-        for name in metrics:
-            value = candidate.metrics.get(name)
-            cell = "-" if value is None else f"{value:.4g}"
-            if name == choice.leaf.decided_by and candidate.scores:
-                cell += f" ± {np.std(candidate.scores.folds[name], ddof=1):.2g}"
-            cells.append(cell)
+        cells = [_figure(candidate.metrics.get(name)) for name in metrics]
         chosen = candidate is choice.recommended
-        scores.add_row(candidate.signature + (" *" if chosen else ""), *cells, style="bold" if chosen else "")
+        table.add_row(f"{'→' if chosen else ' '} {candidate.label}", *cells, style="bold" if chosen else "")
+    return table
 
-    better = "higher" if decisive.higher_is_better else "lower"
-    compared = Table(box=None, padding=(0, 2, 0, 0), header_style="underline")
-    compared.add_column(f"{decisive.title} decides ({better} is better): * against", overflow="fold")
-    compared.add_column("difference", justify="right")
-    compared.add_column("95 % interval", justify="right")
-    compared.add_column("*")
-    names = {candidate.recipe: candidate.signature for candidate in choice.candidates}
-    sign = 1 if decisive.higher_is_better else -1
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:#.4g}".removesuffix(".")
+
+
+def _comparisons(choice: Choice) -> Table:
+    """The recommended loss less each rival, in the metric that decides."""
+    assert choice.verdict is not None
+    metric = METRICS[choice.leaf.decided_by]
+    sign = 1 if metric.higher_is_better else -1
+    names = {candidate.recipe: candidate.label for candidate in choice.candidates}
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
+    table.add_column("→ against", overflow="fold")
+    table.add_column("difference", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("→ is")
     for each in choice.verdict.comparisons:
         low, high = sorted((sign * each.low, sign * each.high))
-        compared.add_row(
-            names[each.rival],
-            f"{sign * each.difference:+.3g}",
-            f"{low:+.3g} to {high:+.3g}",
-            Text(each.outcome, style=COLOURS[each.outcome]),
+        table.add_row(
+            f"  {names[each.rival]}",
+            f"{sign * each.difference:+.2g}",
+            f"{low:+.2g} to {high:+.2g}",
+            Text("a tie" if each.outcome == "tie" else each.outcome, style=COLOURS[each.outcome]),
         )
-    return Group(Text(about), "", scores, "", compared, "", _bullets(choice.conclusion))
+    return table
 
 
 def _ruled_out(choice: Choice) -> Table:

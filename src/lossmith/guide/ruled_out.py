@@ -40,22 +40,23 @@ _QUANTITY = {
 }
 
 _CLASSES = {
-    **dict.fromkeys(("MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "GaussianNLLLoss", "PoissonNLLLoss"), "treats class numbers as quantities: class 0 would lie nearer to class 1 than to class 2"),
+    **dict.fromkeys(
+        ("MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "GaussianNLLLoss", "PoissonNLLLoss"),
+        "treats class numbers as quantities: class 0 would lie nearer to class 1 than to class 2",
+    ),
     "NLLLoss": "is CrossEntropyLoss without its log_softmax, which one then forgets or applies in a less stable way",
     "KLDivLoss": "equals CrossEntropyLoss for one-hot targets and needs log_softmax and one-hot rows by hand",
     "MultiLabelMarginLoss": _ONE_LABEL,
     "MultiLabelSoftMarginLoss": _ONE_LABEL,
 }
 
-RULED_OUT = {
-    "numbers": {**_EVERYWHERE, **_QUANTITY, "PoissonNLLLoss": "wants counts, and a network that predicts the logarithm of a rate"},
+_BY_KIND = {
+    "numbers": {**_QUANTITY, "PoissonNLLLoss": "wants counts, and a network that predicts the logarithm of a rate"},
     "counts": {
-        **_EVERYWHERE,
         **_QUANTITY,
-        "GaussianNLLLoss": "allows negative counts and must learn a variance that PoissonNLLLoss knows: it equals the mean",
+        "GaussianNLLLoss": "allows negative counts, and must learn a variance that PoissonNLLLoss takes from the mean",
     },
     "binary": {
-        **_EVERYWHERE,
         **_CLASSES,
         **dict.fromkeys(("MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"), _VANISHES),
         **dict.fromkeys(("GaussianNLLLoss", "PoissonNLLLoss"), "wants a quantity; the target has two values"),
@@ -63,14 +64,12 @@ RULED_OUT = {
         "SoftMarginLoss": "is BCEWithLogitsLoss for targets of -1 and 1, without pos_weight",
     },
     "classes": {
-        **_EVERYWHERE,
         **_CLASSES,
         "BCELoss": _ONE_CLASS,
         "BCEWithLogitsLoss": _ONE_CLASS,
         "SoftMarginLoss": "is for two classes, -1 and 1",
     },
     "labels": {
-        **_EVERYWHERE,
         "CrossEntropyLoss": _EXCLUSIVE,
         "NLLLoss": _EXCLUSIVE,
         "MultiMarginLoss": _EXCLUSIVE,
@@ -83,16 +82,21 @@ RULED_OUT = {
         **dict.fromkeys(("GaussianNLLLoss", "PoissonNLLLoss"), "wants a quantity; the targets are yes or no"),
     },
     "distributions": {
-        **_EVERYWHERE,
         "CrossEntropyLoss": "has KLDivLoss's gradient for such targets, but its value doesn't reach 0 at a perfect fit",
         **dict.fromkeys(("HuberLoss", "SmoothL1Loss"), "has no outliers to guard against: shares lie between 0 and 1"),
-        **dict.fromkeys(("GaussianNLLLoss", "PoissonNLLLoss"), "doesn't know that shares lie between 0 and 1 and sum to 1"),
-        **dict.fromkeys(("BCELoss", "BCEWithLogitsLoss"), "treats each share on its own and doesn't know that they sum to 1"),
         **dict.fromkeys(
-            ("NLLLoss", "MultiMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "SoftMarginLoss"), "wants classes or labels; the target is whole distributions"
+            ("GaussianNLLLoss", "PoissonNLLLoss"), "doesn't know that shares lie between 0 and 1 and sum to 1"
+        ),
+        **dict.fromkeys(
+            ("BCELoss", "BCEWithLogitsLoss"), "treats each share on its own and doesn't know that they sum to 1"
+        ),
+        **dict.fromkeys(
+            ("NLLLoss", "MultiMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "SoftMarginLoss"),
+            "wants classes or labels; the target is whole distributions",
         ),
     },
 }
+RULED_OUT = {kind: {**reasons, **_EVERYWHERE} for kind, reasons in _BY_KIND.items()}
 
 
 def ruled_out(kind: str, candidates: Iterable[str]) -> dict[str, str]:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from .noise import GROWS, OUTLIER, SURELY, noise
 from .inputs import Array, Inputs
+from .noise import GROWS, OUTLIER, SURELY, noise
 from .read import BadData
 from .whole_numbers import whole_numbers
 
@@ -55,11 +54,6 @@ class Target:
 def examine(columns: Sequence[pl.Series], inputs: Inputs, seed: int) -> Target:
     """Finds what the columns, which have no missing values, ask a network to predict."""
     _usable(columns)
-    with threadpool_limits(1):  # many small fits: threads would cost more than they bring
-        return _examine(columns, inputs, seed)
-
-
-def _examine(columns: Sequence[pl.Series], inputs: Inputs, seed: int) -> Target:
     sample = np.random.default_rng(seed).permutation(len(inputs.values))[:SAMPLE]
     design = inputs.take(sample).design(np.arange(len(sample)))
     if len(columns) == 1:
@@ -122,7 +116,10 @@ def _one(column: pl.Series, sample: NDArray[np.int64], design: Array, seed: int)
         if is_classes:
             return _classes(name, numbers.astype(int).tolist(), [int(value) for value in distinct], why)
     else:
-        is_counts, why = False, f"{name} holds {len(distinct)} different numbers from {distinct[0]:.4g} to {distinct[-1]:.4g}"
+        is_counts, why = (
+            False,
+            f"{name} holds {len(distinct)} different numbers from {distinct[0]:.4g} to {distinct[-1]:.4g}",
+        )
         if len(distinct) <= 5 and len(values) >= 10 * len(distinct):
             return _classes(name, numbers.tolist(), distinct, f"{why}: so few that they are labels")
         why += f", {np.mean(numbers != np.round(numbers)):.0%} of them with a fraction: a quantity"

@@ -44,126 +44,124 @@ def walk(facts: Mapping[str, bool], node: Question | Leaf | None = None) -> tupl
     return path, node
 
 
-REGRESSION = ("mse", "huber", "l1", "gaussian")
+# The ends: one for each task
+
+_REGRESSION = ("mse", "huber", "l1", "gaussian")
+_CLASSES = ("cross_entropy", "cross_entropy_weight", "cross_entropy_smoothed", "multi_margin")
+_LABELS = ("labels", "labels_pos_weight", "mse_of_labels")
+
+COUNTS = Leaf(
+    "counts",
+    "poisson",
+    "counts are never negative and vary more where they are larger, which is what PoissonNLLLoss expects; the network "
+    "learns the logarithm of the rate",
+    ("poisson", "mse", "huber", "l1"),
+    "rmse",
+)
+GROSS_OUTLIERS = Leaf(
+    "regression with gross outliers",
+    "l1",
+    "with this many outliers no threshold tells them from the rest: under L1Loss every row pulls with the same force, "
+    "however far off it is",
+    _REGRESSION,
+    "mae",
+)
+OUTLIERS = Leaf(
+    "regression with outliers",
+    "huber",
+    "HuberLoss treats rows near the fit as MSELoss does, and an outlier pulls no harder than a row delta away",
+    _REGRESSION,
+    "mae",
+)
+GROWING_NOISE = Leaf(
+    "regression with growing noise",
+    "gaussian",
+    "GaussianNLLLoss learns the noise of each row beside its mean: noisy rows pull less, and each prediction comes "
+    "with its uncertainty",
+    _REGRESSION,
+    "mae",
+)
+REGRESSION = Leaf(
+    "regression",
+    "mse",
+    "with even noise and no outliers the mean is what to predict, and MSELoss needs the least data to find it",
+    _REGRESSION,
+    "rmse",
+)
+DISTRIBUTIONS = Leaf(
+    "distributions",
+    "kl",
+    "KLDivLoss compares whole distributions; reduction='batchmean' makes its value the divergence of a row",
+    ("kl", "mse_of_shares", "l1_of_shares"),
+    "total_variation",
+)
+SKEWED_LABELS = Leaf(
+    "multi-label classification, skewed",
+    "labels_pos_weight",
+    "each label is a yes or no of its own, so BCEWithLogitsLoss on each; pos_weight lets the few ones of a rare label "
+    "weigh as much as its zeros",
+    _LABELS,
+    "macro_f1",
+)
+LABELS = Leaf(
+    "multi-label classification",
+    "labels",
+    "each label is a yes or no of its own, so BCEWithLogitsLoss on each",
+    _LABELS,
+    "macro_f1",
+)
+TWO_VALUES = Leaf(
+    "binary classification",
+    "binary_pos_weight",
+    "one logit is enough for two classes, and BCEWithLogitsLoss takes it without a sigmoid, which is stable; "
+    "pos_weight lets both classes weigh the same",
+    ("binary_pos_weight", "binary", "cross_entropy", "multi_margin"),
+    "macro_f1",
+)
+SKEWED_CLASSES = Leaf(
+    "multi-class classification, skewed",
+    "cross_entropy_weight",
+    "one logit a class and CrossEntropyLoss, which takes them without a softmax; weight lets a rare class count as "
+    "much as a frequent one",
+    _CLASSES,
+    "macro_f1",
+)
+CLASSES = Leaf(
+    "multi-class classification",
+    "cross_entropy",
+    "one logit a class and CrossEntropyLoss, which takes them without a softmax; its gradient is probability less "
+    "truth",
+    _CLASSES,
+    "accuracy",
+)
 
 TREE = Question(
-    "Is it a quantity?",
+    "a quantity?",
     "quantities",
     yes=Question(
-        "Is it a count?",
+        "counts?",
         "counts",
-        yes=Leaf(
-            "counts",
-            "poisson",
-            "counts vary more where they are larger and are never negative: PoissonNLLLoss expects exactly that, and the "
-            "network learns the logarithm of the rate",
-            ("poisson", "mse", "huber", "l1"),
-            "rmse",
-        ),
+        yes=COUNTS,
         no=Question(
-            "Are there outliers?",
+            "outliers?",
             "outliers",
-            yes=Question(
-                "Are 10 % or more of the rows outliers?",
-                "gross outliers",
-                yes=Leaf(
-                    "regression with gross outliers",
-                    "l1",
-                    "with this many outliers no threshold separates them from the rest: L1Loss lets every row pull with the "
-                    "same force, however far off it is",
-                    REGRESSION,
-                    "mae",
-                ),
-                no=Leaf(
-                    "regression with outliers",
-                    "huber",
-                    "HuberLoss treats the rows near the fit as MSELoss does and lets outliers pull no harder than delta",
-                    REGRESSION,
-                    "mae",
-                ),
-            ),
-            no=Question(
-                "Does the noise grow?",
-                "growing noise",
-                yes=Leaf(
-                    "regression with growing noise",
-                    "gaussian",
-                    "GaussianNLLLoss learns the noise of each row beside its mean: noisy rows pull less, and each prediction "
-                    "comes with its uncertainty",
-                    REGRESSION,
-                    "mae",
-                ),
-                no=Leaf(
-                    "regression",
-                    "mse",
-                    "with even noise and no outliers the mean is what to predict, and MSELoss finds it with the least data",
-                    REGRESSION,
-                    "rmse",
-                ),
-            ),
+            yes=Question("10 % or more?", "gross outliers", yes=GROSS_OUTLIERS, no=OUTLIERS),
+            no=Question("growing noise?", "growing noise", yes=GROWING_NOISE, no=REGRESSION),
         ),
     ),
     no=Question(
-        "Are rows distributions?",
+        "distributions?",
         "distributions",
-        yes=Leaf(
-            "distributions",
-            "kl",
-            "KLDivLoss compares whole distributions; reduction='batchmean' makes its value the true divergence of a row",
-            ("kl", "mse_of_shares", "l1_of_shares"),
-            "total_variation",
-        ),
+        yes=DISTRIBUTIONS,
         no=Question(
-            "Are there several labels at once?",
+            "several labels at once?",
             "several labels",
-            yes=Question(
-                "Are labels skewed?",
-                "skewed",
-                yes=Leaf(
-                    "multi-label classification, skewed",
-                    "labels_pos_weight",
-                    "each label is a yes or no of its own, so BCEWithLogitsLoss on each; pos_weight lets the few ones of a rare "
-                    "label weigh as much as its zeros",
-                    ("labels_pos_weight", "labels", "mse_of_labels"),
-                    "macro_f1",
-                ),
-                no=Leaf(
-                    "multi-label classification",
-                    "labels",
-                    "each label is a yes or no of its own, so BCEWithLogitsLoss on each",
-                    ("labels", "labels_pos_weight", "mse_of_labels"),
-                    "macro_f1",
-                ),
-            ),
+            yes=Question("skewed?", "skewed", yes=SKEWED_LABELS, no=LABELS),
             no=Question(
-                "Are there two values?",
+                "two values?",
                 "two values",
-                yes=Leaf(
-                    "binary classification",
-                    "binary_pos_weight",
-                    "one logit is enough for two classes; BCEWithLogitsLoss takes it as it is, which is stable, and pos_weight "
-                    "lets both classes weigh the same",
-                    ("binary_pos_weight", "binary", "cross_entropy", "multi_margin"),
-                    "macro_f1",
-                ),
-                no=Question(
-                    "Are classes skewed?",
-                    "skewed",
-                    yes=Leaf(
-                        "multi-class classification, skewed",
-                        "cross_entropy_weight",
-                        "one logit a class and CrossEntropyLoss; weight lets a rare class count as much as a frequent one",
-                        ("cross_entropy_weight", "cross_entropy", "cross_entropy_smoothed", "multi_margin"),
-                        "macro_f1",
-                    ),
-                    no=Leaf(
-                        "multi-class classification",
-                        "cross_entropy",
-                        "one logit a class and CrossEntropyLoss, whose gradient is simply probability minus truth",
-                        ("cross_entropy", "cross_entropy_weight", "cross_entropy_smoothed", "multi_margin"),
-                        "accuracy",
-                    ),
-                ),
+                yes=TWO_VALUES,
+                no=Question("skewed?", "skewed", yes=SKEWED_CLASSES, no=CLASSES),
             ),
         ),
     ),

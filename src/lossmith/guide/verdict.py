@@ -38,11 +38,11 @@ class Verdict:
 
     outcome: Literal["supports", "supports in part", "tie", "disagrees"]
     comparisons: tuple[Comparison, ...]  # in the metric that decides, one for each rival
-    elsewhere: tuple[Comparison, ...]  # other metrics in which a rival is better
+    elsewhere: tuple[Comparison, ...]  # the best rival in each other metric in which one is better
 
 
 def judge(scores: list[Scores], recommended: str, decided_by: str, settings: Settings) -> Verdict:
-    """Compares the recommended loss with every rival. It disagrees if any rival is better in the metric that decides."""
+    """Compares the recommended loss with every rival; the experiment disagrees if one is better where it decides."""
     own = next(score for score in scores if score.recipe == recommended)
     rivals = [score for score in scores if score is not own]
 
@@ -54,24 +54,24 @@ def judge(scores: list[Scores], recommended: str, decided_by: str, settings: Set
 
     comparisons = tuple(against(rival, decided_by) for rival in rivals)
     outcomes = {comparison.outcome for comparison in comparisons}
-    elsewhere = tuple(
-        comparison
-        for rival in rivals
-        for metric in own.folds
-        if metric != decided_by and metric in rival.folds
-        if (comparison := against(rival, metric)).outcome == "worse"
-    )
+    elsewhere = []
+    for metric in (name for name in own.folds if name != decided_by):
+        losses = [against(rival, metric) for rival in rivals if metric in rival.folds]
+        losses = [each for each in losses if each.outcome == "worse"]
+        if losses:
+            elsewhere.append(min(losses, key=lambda each: each.difference))
     if "worse" in outcomes:
-        return Verdict("disagrees", comparisons, elsewhere)
+        return Verdict("disagrees", comparisons, tuple(elsewhere))
     if outcomes == {"better"}:
-        return Verdict("supports", comparisons, elsewhere)
-    return Verdict("supports in part" if "better" in outcomes else "tie", comparisons, elsewhere)
+        return Verdict("supports", comparisons, tuple(elsewhere))
+    return Verdict("supports in part" if "better" in outcomes else "tie", comparisons, tuple(elsewhere))
 
 
 def interval(differences: Array, folds: int, comparisons: int, level: float = 0.95) -> tuple[float, float]:
     """A t interval for the mean of paired differences over repeated folds. Folds share training rows, so the variance
     is corrected as Nadeau and Bengio (2003) do, by test rows over training rows; the level holds for all comparisons
-    together (Bonferroni)."""
+    together (Bonferroni).
+    """
     runs = len(differences)
     variance = (1 / runs + 1 / (folds - 1)) * float(np.var(differences, ddof=1))
     reach = float(student.ppf(1 - (1 - level) / 2 / comparisons, runs - 1)) * variance**0.5
@@ -83,21 +83,25 @@ def sentences(verdict: Verdict, leaf: Leaf, names: Mapping[str, str]) -> tuple[s
     """The verdict in words; `names` gives each candidate as one writes it."""
     own, metric = names[leaf.recipe], METRICS[leaf.decided_by].title
 
-    def named(outcome: Outcome) -> str:
-        return " and ".join(names[each.rival] for each in verdict.comparisons if each.outcome == outcome)
+    def named(outcome: str) -> str:
+        found = [names[each.rival] for each in verdict.comparisons if each.outcome == outcome]
+        return " and ".join([*([", ".join(found[:-1])] if found[:-1] else []), *found[-1:]])
 
+    is_are = "are" if sum(each.outcome == "worse" for each in verdict.comparisons) > 1 else "is"
     headlines = {
         "supports": f"the experiment supports the tree: in {metric}, {own} is better than {named('better')}",
         "supports in part": f"the experiment supports the tree in part: in {metric}, {own} is better than "
         f"{named('better')} and ties with {named('tie')}",
-        "tie": f"the experiment can't tell: in {metric}, {own} ties with {named('tie')}",
-        "disagrees": f"the experiment disagrees with the tree: in {metric}, {named('worse')} is better than {own}",
+        "tie": f"a tie, which neither supports nor contradicts the tree: in {metric}, {own} can't be told from "
+        f"{named('tie')}",
+        "disagrees": f"the experiment disagrees with the tree: in {metric}, {named('worse')} {is_are} better than "
+        f"{own}; if {metric} is what counts for you, take the better one",
     }
     lines = [headlines[verdict.outcome]]
-    if verdict.outcome == "disagrees" and (rest := [each for each in verdict.comparisons if each.outcome != "worse"]):
-        lines.append(f"{own} " + ", ".join(
-            f"{'ties with' if each.outcome == 'tie' else 'is better than'} {names[each.rival]}" for each in rest
-        ))
+    if verdict.outcome == "disagrees":
+        rest = {"better": "is better than", "tie": "ties with"}
+        found = [f"{verb} {named(outcome)}" for outcome, verb in rest.items() if named(outcome)]
+        lines += [f"in {metric}, {own} {' and '.join(found)}"] if found else []
     for each in verdict.elsewhere:
         lines.append(
             f"in {METRICS[each.metric].title}, which does not decide here, {names[each.rival]} is better by "

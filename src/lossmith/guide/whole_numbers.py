@@ -29,7 +29,11 @@ def whole_numbers(name: str, numbers: Array, design: Array, seed: int) -> tuple[
     if words & CLASS_WORDS and many <= len(numbers) / 5:
         return True, False, f"{span}, and its name says that they are classes"
     if many <= 4 and len(numbers) >= 5 * many:
-        return True, False, f"{span}: so few that they are labels (a column of counts can say so in its name, as n_visits does)"
+        return (
+            True,
+            False,
+            f"{span}: so few that they are labels (a column of counts can say so in its name, as n_visits does)",
+        )
     gapless = high - low + 1 == many
     falling = rows[-1] <= rows.max() / 5 and float(skew(numbers)) > 0.3
     if many <= 100 and len(numbers) >= 10 * many and gapless:
@@ -53,8 +57,9 @@ def whole_numbers(name: str, numbers: Array, design: Array, seed: int) -> tuple[
 
 
 def _order_matters(codes: NDArray[np.int64], design: Array, seed: int) -> tuple[bool, bool]:
-    """Whether a line through the inputs explains the labels at all, and explains them in their numeric order better than
-    in 98 % of all others (labels are arbitrary, counts are not)."""
+    """Whether a line through the inputs explains the numbers at all, and whether it does so in their own order better
+    than in 98 % of all other orders: the order of labels is arbitrary, that of counts is not.
+    """
     generator = np.random.default_rng(seed)
     many = int(codes.max()) + 1
     membership = np.eye(many)[codes]

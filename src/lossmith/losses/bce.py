@@ -18,7 +18,7 @@ def bce(probability: Real, target: Real) -> Reals:
     log_zero = log_complement(probability)
     spread = maximum(probability * (1.0 - probability), 1e-12)
     return (
-        -(target * log_one + (1.0 - target) * log_zero),
+        (target - 1.0) * log_zero - target * log_one,
         (probability - target) / spread,
         log_zero - log_one,
     )
@@ -70,6 +70,8 @@ def binary_cross_entropy(
     """
     loss = "binary_cross_entropy"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
+    checks.real(loss, input=input, target=target)
+    checks.floating(loss, input=input)
     checks.same_shape(loss, ValueError, input=input, target=target)
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
     invalid = checks.within_unit(

@@ -14,20 +14,19 @@ from ..reduction import Normalizer, plan
 
 @formula
 def bce_with_logits(prediction: Real, target: Real, positive_weight: Real) -> Reals:
-    # both costs, softplus(-x) and softplus(x), share one exponential of -|x|; written with `where` so that
-    # derivatives of every order are right at 0 too
-    small = exp(where(prediction >= 0, -prediction, prediction))
+    # both costs, softplus(-x) and softplus(x), are |x| or 0 more than the tail log(1 + exp(-|x|)); |x| is written with
+    # `where`, so that derivatives of every order are right at 0 too
+    toward_zero = where(prediction >= 0, -prediction, prediction)
+    small = exp(toward_zero)
     tail = log1p(small)
-    cost_if_one = tail + where(prediction >= 0, 0.0, -prediction)
-    cost_if_zero = tail + where(prediction >= 0, prediction, 0.0)
-    of_one = positive_weight * product(target, cost_if_one)
-    sigmoid_of_prediction = where(prediction >= 0, 1.0, small) / (1.0 + small)
-    sigmoid_of_opposite = where(prediction >= 0, small, 1.0) / (1.0 + small)
+    one = positive_weight * target
+    zero = 1.0 - target
+    scale = 1.0 / (1.0 + small)
     return (
-        of_one + product(1.0 - target, cost_if_zero),
-        (1.0 - target) * sigmoid_of_prediction - positive_weight * target * sigmoid_of_opposite,
-        positive_weight * cost_if_one - cost_if_zero,
-        product(target, cost_if_one),
+        (one + zero) * tail - product(where(prediction >= 0, zero, one), toward_zero),
+        where(prediction >= 0, zero - one * small, zero * small - one) * scale,
+        (positive_weight - 1.0) * tail - where(prediction >= 0, -toward_zero, positive_weight * toward_zero),
+        target * (tail - where(prediction >= 0, 0.0, toward_zero)),
     )
 
 
@@ -80,6 +79,8 @@ def binary_cross_entropy_with_logits(
     """
     loss = "binary_cross_entropy_with_logits"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
+    checks.real(loss, input=input, target=target)
+    checks.floating(loss, input=input)
     checks.same_shape(loss, ValueError, input=input, target=target)
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
     if pos_weight is not None:
@@ -106,7 +107,8 @@ def _along(loss: str, pos_weight: Tensor, input: Tensor, dim: int | None) -> Ten
     classes = [d for d, size in enumerate(input.shape) if pos_weight.dim() == 1 and size == pos_weight.shape[0]]
     if classes and classes[-1] != input.dim() - 1 and pos_weight.shape[0] != 1:
         raise RuntimeError(
-            f"{loss}: pos_weight goes with the last dimension, got {checks.shapes(pos_weight=pos_weight, input=input)}; "
+            f"{loss}: pos_weight goes with the last dimension, got "
+            f"{checks.shapes(pos_weight=pos_weight, input=input)}; "
             f"write dim={classes[-1]} for weights of dimension {classes[-1]}"
         )
     checks.fits(loss, "pos_weight", pos_weight, input.shape, "input", RuntimeError)
@@ -162,6 +164,10 @@ class BCEWithLogitsLoss(Criterion, torch.nn.BCEWithLogitsLoss):
         )
 
 
+def _log(pos_weight: Tensor | None) -> Tensor | float:
+    return 0.0 if pos_weight is None else torch.log(pos_weight)
+
+
 LOSS = Loss(
     function=binary_cross_entropy_with_logits,
     module=BCEWithLogitsLoss,
@@ -169,10 +175,10 @@ LOSS = Loss(
     formulas=(bce_with_logits,),
     facts=Facts(
         convex=True,
-        lipschitz=lambda pos_weight=1.0, **_: max(1.0, float(pos_weight)),
+        lipschitz=lambda pos_weight=None, **_: 1.0 if pos_weight is None else max(1.0, pos_weight.max().item()),
         prediction=REALS,
         target=UNIT,
-        minimiser=lambda target, **_: torch.logit(target),
+        minimiser=lambda target, pos_weight=None, **_: torch.logit(target) + _log(pos_weight),
         denominator="elements",
     ),
 )

@@ -74,6 +74,8 @@ def cross_entropy(
     loss = "cross_entropy"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     checks.smoothing(loss, label_smoothing)
+    checks.tensor(loss, "input", input)
+    checks.tensor(loss, "target", target)
     probabilities = target.shape == input.shape and not (input.dim() == 1 and not target.is_floating_point())
     dim = checks.class_dim(loss, input, target, dim, probabilities)
     checks.class_weight(loss, weight, input, dim)
@@ -189,6 +191,14 @@ class CrossEntropyLoss(Criterion, torch.nn.CrossEntropyLoss):
         )
 
 
+def _least(input: Tensor, target: Tensor, dim: int | None = None, label_smoothing: float = 0.0, **_: object) -> Tensor:
+    """The logits of the (smoothed) target itself."""
+    dim = dim if dim is not None else 0 if input.dim() == 1 else 1
+    if target.shape != input.shape:
+        target = torch.nn.functional.one_hot(target, input.shape[dim]).movedim(-1, dim)
+    return torch.log((1 - label_smoothing) * target.to(input.dtype) + label_smoothing / input.shape[dim])
+
+
 LOSS = Loss(
     function=cross_entropy,
     module=CrossEntropyLoss,
@@ -197,8 +207,8 @@ LOSS = Loss(
         convex=True,
         lipschitz=lambda **_: 2**0.5,
         prediction=REALS,
-        target="labels",
-        minimiser=None,
-        denominator="rows",
+        target=lambda input, target, **_: "probabilities" if target.shape == input.shape else "labels",
+        minimiser=_least,
+        denominator="weights",
     ),
 )

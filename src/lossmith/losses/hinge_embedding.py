@@ -5,7 +5,7 @@ from torch import Tensor
 
 from .. import checks
 from ..criterion import Criterion
-from ..facts import REALS, Facts, Loss
+from ..facts import NOT_NEGATIVE, Facts, Loss
 from ..formula import Real, Reals, formula, hinge, where
 from ..loops.pointwise import pointwise
 from ..overrides import overridable
@@ -69,6 +69,7 @@ def hinge_embedding_loss(
     """
     loss = "hinge_embedding_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
+    checks.real(loss, input=input, target=target)
     checks.broadcastable(loss, input=input, target=target)
     checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     return pointwise(loss, hinge_embedding, (input, target), (margin,), how, like=input)
@@ -122,9 +123,9 @@ LOSS = Loss(
     facts=Facts(
         convex=True,
         lipschitz=lambda **_: 1.0,
-        prediction=REALS,
+        prediction=NOT_NEGATIVE,
         target="signs",
-        minimiser=None,
+        minimiser=lambda target, margin=1.0, **_: torch.where(target == 1, 0.0, max(margin, 0.0)).to(target.dtype),
         denominator="elements",
     ),
 )

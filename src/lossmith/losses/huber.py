@@ -69,6 +69,8 @@ def huber_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
     if not delta > 0:
         raise RuntimeError(f"{loss}: delta is {delta!r}, expected a number greater than 0, in the unit of the target")
+    checks.real(loss, input=input, target=target)
+    checks.floating(loss, input=input)
     checks.broadcastable(loss, input=input, target=target)
     checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     checks.weight_of_input(loss, weight, input)
@@ -98,6 +100,10 @@ class HuberLoss(Criterion, torch.nn.HuberLoss):
         normalizer: Normalizer = None,
         on_empty: str = "nan",
     ) -> None:
+        if not isinstance(delta, (int, float)):
+            raise TypeError(
+                f"HuberLoss: delta is {delta!r}, expected a number (torch's: 'delta must be a float or int')"
+            )
         super().__init__(reduction, delta)
         self.register_buffer("weight", weight)
         self._settle(normalizer, on_empty)

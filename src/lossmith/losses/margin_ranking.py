@@ -63,6 +63,7 @@ def margin_ranking_loss(
     """
     loss = "margin_ranking_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
+    checks.real(loss, input1=input1, input2=input2, target=target)
     if input1.dim() != input2.dim() or input1.dim() != target.dim():
         raise RuntimeError(
             f"{loss}: All input tensors should have the same number of dimensions, got "
@@ -125,7 +126,7 @@ LOSS = Loss(
         lipschitz=lambda **_: 2**0.5,
         prediction=REALS,
         target="signs",
-        minimiser=None,
+        minimiser=lambda target, margin=0.0, **_: (margin * target, torch.zeros_like(target)),
         denominator="elements",
     ),
 )

@@ -59,6 +59,8 @@ def soft_margin_loss(
     """
     loss = "soft_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
+    checks.real(loss, input=input, target=target)
+    checks.floating(loss, input=input)
     checks.broadcastable(loss, input=input, target=target)
     checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     return pointwise(loss, soft_margin, (input, target), (), how, like=input)
@@ -111,7 +113,7 @@ LOSS = Loss(
         lipschitz=lambda **_: 1.0,
         prediction=REALS,
         target="signs",
-        minimiser=None,
+        minimiser=lambda target, **_: torch.inf * target,
         denominator="elements",
     ),
 )

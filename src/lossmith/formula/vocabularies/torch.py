@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..language import Real
+from ..vocabulary import Real
 
 exp = torch.exp
 expm1 = torch.expm1
@@ -62,9 +62,9 @@ def where(condition: Real, x: Real, y: Real) -> Tensor:
 
 def product(x: Real, y: Real) -> Tensor:
     if isinstance(x, Tensor) and isinstance(y, Tensor):
-        y = torch.where((x == 0) & torch.isinf(y), 0.0, y)
+        y = torch.where((x == 0) & _infinite(y), 0.0, y)
     elif isinstance(y, Tensor) and x == 0:
-        y = torch.where(torch.isinf(y), 0.0, y)
+        y = torch.where(_infinite(y), 0.0, y)
     result: Tensor = x * y
     return result
 
@@ -93,9 +93,16 @@ def _with_floored_slope(logarithm: Any, argument: Tensor, p: Tensor) -> Tensor:
     Where p (1 - p) is below the floor, the slope is (1 - p) / floor: the slope of (p - p * p / 2) / floor, which is
     added to the value and taken away again without its gradient.
     """
+    if not torch.is_grad_enabled():
+        return torch.clamp(logarithm(argument), min=_LOG_FLOOR)
     inside = p * (1 - p) > _SLOPE_FLOOR
     value = torch.clamp(logarithm(argument.detach()), min=_LOG_FLOOR)
     carrier = (p - 0.5 * p * p) / _SLOPE_FLOOR
     # the argument is replaced where it is not used, so that the unused branch has a finite slope
     safe = torch.where(inside, argument, 0.5)
     return torch.where(inside, logarithm(safe), value + (carrier - carrier.detach()))
+
+
+def _infinite(x: Tensor) -> Tensor:
+    # torch.isinf is not vectorised by the compiler
+    return torch.abs(x) == torch.inf

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...backend import dtypes
+from ...backend import dtypes, transforming
 from ...formula import Formula
 from ...reduction import Reduction, reduce
+from .compiled import CompiledFormula
 
 
 def pointwise(
@@ -38,7 +39,10 @@ def pointwise(
     if how.mask is not None:
         # 1 is a point where every formula is finite, with finite derivatives
         operands = [torch.where(how.mask, o, 1) if isinstance(o, Tensor) else o for o in operands]
-    values = formula.value(*operands, *parameters)
+    if torch.compiler.is_compiling() and not transforming():
+        values: Tensor = CompiledFormula.apply(formula, *operands, *parameters)  # type: ignore[no-untyped-call]
+    else:
+        values = formula.value(*operands, *parameters)
     if invalid is not None:
         values = torch.where(invalid, torch.nan, values)
     if weight is not None:
@@ -46,4 +50,5 @@ def pointwise(
         if how.mask is not None:
             weight = torch.where(how.mask, weight, 0)
         values = values * weight
-    return reduce(loss, values, how, result, denominator=weight if weight_in_mean else None, batch=batch)
+    share = weight if weight_in_mean else None
+    return reduce(loss, values, how, result, denominator=share, weight=weight, batch=batch)

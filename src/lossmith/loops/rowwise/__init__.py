@@ -1,6 +1,18 @@
 """Losses over rows of classes."""
 
-from .labels import ClassLabels, class_labels
+from .gather import negative_pick
+from .labels import ClassLabels, LabelSets, class_labels, label_sets
+from .margins import margins_of_set, margins_to_label
 from .softmax import softmax_with_labels, softmax_with_probabilities
 
-__all__ = ["ClassLabels", "class_labels", "softmax_with_labels", "softmax_with_probabilities"]
+__all__ = [
+    "ClassLabels",
+    "LabelSets",
+    "class_labels",
+    "label_sets",
+    "margins_of_set",
+    "margins_to_label",
+    "negative_pick",
+    "softmax_with_labels",
+    "softmax_with_probabilities",
+]

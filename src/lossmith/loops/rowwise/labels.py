@@ -10,7 +10,7 @@ from ...backend import readable
 
 
 class ClassLabels(NamedTuple):
-    """Labels of rows. Where `counted` or `valid` is False, `label` is 0, so that it may always be used as an address."""
+    """Labels of rows. Where `used` is False, `label` is 0, so that it may always be an address."""
 
     label: Tensor
     counted: Tensor | None
@@ -23,6 +23,10 @@ class ClassLabels(NamedTuple):
     def hide(self, rows: Tensor, dim: int) -> Tensor:
         """The rows with zeros where they are not used, so that nothing there enters the value or the gradient."""
         return rows if self.used is None else torch.where(self.used.unsqueeze(dim), rows, 0)
+
+    def blank(self, values: Tensor) -> Tensor:
+        """One value for each row, and 0 where the row is not used."""
+        return values if self.used is None else torch.where(self.used, values, 0)
 
     def spoil(self, values: Tensor) -> Tensor:
         """The values with NaN where the label is out of range."""
@@ -37,6 +41,7 @@ def class_labels(
     loss: str, target: Tensor, classes: int, mask: Tensor | None = None, ignore_index: int | None = None
 ) -> ClassLabels:
     """Checks integer labels against the number of classes; see `checks.labels` for what is raised when."""
+    checks.fits(loss, "mask", mask, target.shape, "the unreduced loss")
     valid = checks.labels(loss, target, classes, ignore_index, mask=mask)
     counted = None if ignore_index is None else target != ignore_index
     if counted is not None and readable(counted) and bool(counted.all()):
@@ -49,3 +54,32 @@ def class_labels(
         used = used.expand(target.shape)
         target = torch.where(used, target, 0)
     return ClassLabels(target, counted, valid, used)
+
+
+class LabelSets(NamedTuple):
+    """A set of labels for each row."""
+
+    times: Tensor
+    """How often each class is listed in its row's set, as int32; nowhere in a row that is not used."""
+    valid: Tensor | None
+    """False where a row lists a label that is out of range and could not be refused (None: none does)."""
+
+    def spoil(self, values: Tensor) -> Tensor:
+        """The values with NaN where a label of the row is out of range."""
+        return values if self.valid is None else torch.where(self.valid, values, torch.nan)
+
+
+def label_sets(loss: str, target: Tensor, mask: Tensor | None = None) -> LabelSets:
+    """Reads rows of labels, of which -1 ends the set, as torch does; there are as many classes as places in a row."""
+    checks.fits(loss, "mask", mask, target.shape[:-1], "the unreduced loss")
+    rows = None if mask is None else mask.unsqueeze(-1) if mask.dim() else mask
+    valid = checks.labels(loss, target, target.shape[-1], -1, mask=rows, padded=True)
+    used = rows
+    if valid is not None:
+        valid = valid.all(-1)
+        used = valid.unsqueeze(-1) if used is None else valid.unsqueeze(-1) & used
+    listed = (target < 0).cumsum(-1) == 0
+    if used is not None:
+        listed = listed & used
+    times = torch.zeros_like(target, dtype=torch.int32)
+    return LabelSets(times.scatter_add(-1, torch.where(listed, target, 0), listed.to(torch.int32)), valid)

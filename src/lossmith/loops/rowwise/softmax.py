@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...backend import transforming
 from ...formula import product
 from .labels import ClassLabels
 
@@ -14,78 +15,98 @@ def softmax_with_labels(
 ) -> Tensor:
     """-log softmax(logits)[label] of each row, weighted and smoothed as torch does.
 
-    Without smoothing, value and gradient keep their relative accuracy when the row is almost certain. Rows that are
+    Value and gradient keep their relative accuracy when the row is almost certain (without smoothing). Rows that are
     not used get gradient 0; their values are left to the reduction, which drops them.
     """
-    if smoothing == 0:
-        # the compiler refuses functions with a forward-mode rule
-        surprisal = _Surprisal if torch.compiler.is_compiling() else _SurprisalWithForwardMode
-        values: Tensor = surprisal.apply(logits, labels.label, labels.used, dim)[0]  # type: ignore[no-untyped-call]
-        if weight is not None:
-            values = values * labels.pick(weight)
-        return labels.spoil(values)
-    costs = -torch.log_softmax(labels.hide(logits, dim), dim)
-    if weight is not None:
-        costs = costs * _along(weight, logits, dim)
-    values = (1 - smoothing) * costs.gather(dim, labels.label.unsqueeze(dim)).squeeze(dim)
-    return labels.spoil(values + smoothing / logits.shape[dim] * costs.sum(dim))
+    if transforming():
+        of_label, of_all, *_ = _surprisals(labels.hide(logits, dim), labels.label, weight, dim, smoothing > 0)
+    else:
+        of_label, of_all, *_ = _Surprisals.apply(  # type: ignore[no-untyped-call]
+            logits, labels.label, labels.used, weight, dim, smoothing > 0
+        )
+    values: Tensor = of_label if weight is None else of_label * labels.pick(weight)
+    if smoothing > 0:
+        values = (1 - smoothing) * values + smoothing / logits.shape[dim] * of_all
+    return labels.spoil(values)
 
 
-class _Surprisal(torch.autograd.Function):
-    """-log p of the label, and logsumexp, of each row; differentiable to any order.
+def _surprisals(
+    logits: Tensor, label: Tensor, weight: Tensor | None, dim: int, all_classes: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of each row, the surprisal -log p of the label, and if asked the weighted sum of all classes' surprisals.
 
     With a the label's logit less the row's greatest and S the sum over the other classes of exp(x - greatest), the
     surprisal is log1p(S + expm1(a)) - a: when the label's logit is the greatest this is log1p(S), which keeps its
-    relative accuracy. Its gradient is p off the label and p - 1 = expm1(-surprisal) on it.
+    relative accuracy. Returns besides these the logarithm of the sum of exp(x - greatest), and the greatest, which
+    counts as a constant.
+    """
+    if logits.shape[dim] == 0:
+        nothing = logits.sum(dim)
+        return nothing, nothing.clone(), nothing.clone(), nothing.clone()
+    positions = _along(torch.arange(logits.shape[dim], device=logits.device), logits, dim)
+    greatest = logits.detach().amax(dim, keepdim=True)
+    greatest = torch.where(greatest == -torch.inf, 0, greatest)
+    lead = (logits.gather(dim, label.unsqueeze(dim)) - greatest).squeeze(dim)
+    others = torch.where(positions == label.unsqueeze(dim), 0, torch.exp(logits - greatest)).sum(dim)
+    log_total = torch.log1p(others + torch.expm1(lead))
+    of_all = torch.zeros_like(lead)
+    if all_classes:
+        # each surprisal is log_total + (greatest - x), both at least 0: summed apart, in the same pass as exp
+        below = greatest - logits
+        if weight is None:
+            of_all = logits.shape[dim] * log_total + below.sum(dim)
+        else:
+            of_all = weight.sum() * log_total + (below * _along(weight, logits, dim)).sum(dim)
+    return log_total - lead, of_all, log_total, greatest.squeeze(dim)
 
-    Written by hand since the compiler makes the best of it: one pass forward, one pass backward.
+
+class _Surprisals(torch.autograd.Function):
+    """`_surprisals` with its gradient written by hand: p off the label, p - 1 = expm1(-surprisal) on it.
+
+    So the compiler makes one pass forward and one backward of it. The backward is made of differentiable steps: second
+    and higher derivatives are right. Forward mode over forward mode is not possible for such a function, so under
+    transforms the plain steps run.
     """
 
-    generate_vmap_rule = True
+    @staticmethod
+    def forward(
+        logits: Tensor, label: Tensor, used: Tensor | None, weight: Tensor | None, dim: int, all_classes: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return _surprisals(logits, label, weight, dim, all_classes)
 
     @staticmethod
-    def forward(logits: Tensor, label: Tensor, used: Tensor | None, dim: int) -> tuple[Tensor, Tensor]:
-        if logits.shape[dim] == 0:
-            nothing = logits.sum(dim)
-            return nothing, nothing
-        shape = [-1] + [1] * (logits.dim() - 1 - dim)
-        own = torch.arange(logits.shape[dim], device=logits.device).reshape(shape) == label.unsqueeze(dim)
-        greatest = logits.amax(dim, keepdim=True)
-        greatest = torch.where(greatest == -torch.inf, 0, greatest)
-        others = torch.where(own, 0, torch.exp(logits - greatest)).sum(dim)
-        lead = (logits.gather(dim, label.unsqueeze(dim)) - greatest).squeeze(dim)
-        normalised = torch.log1p(others + torch.expm1(lead))
-        return normalised - lead, normalised + greatest.squeeze(dim)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        logits, label, used, weight, ctx.dim, ctx.all_classes = inputs
+        of_label, _, log_total, greatest = output
+        ctx.mark_non_differentiable(greatest)
+        ctx.save_for_backward(logits, label, used, weight, of_label, log_total, greatest)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        logits, label, used, ctx.dim = inputs
-        ctx.save_for_backward(logits, label, used, *output)
-        ctx.save_for_forward(logits, label, used, *output)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, grad_logsumexp: Tensor) -> tuple[Tensor, None, None, None]:
-        logits, label, used, surprisal, logsumexp = ctx.saved_tensors
+    def backward(ctx: Any, of_label: Tensor, of_all: Tensor, of_total: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        logits, label, used, weight, surprisal, log_total, greatest = ctx.saved_tensors
         dim = ctx.dim
-        p = torch.exp(logits - logsumexp.unsqueeze(dim))
-        all_classes = (grad + grad_logsumexp).unsqueeze(dim) * p
-        of_label = grad * torch.expm1(-surprisal) + grad_logsumexp * torch.exp(-surprisal)
-        result = all_classes.scatter(dim, label.unsqueeze(dim), of_label.unsqueeze(dim))
+        index = label.unsqueeze(dim)
+        moved = logits - greatest.unsqueeze(dim)
+        through_total = of_total
+        grad_weight = None
+        share: Tensor | float = 0.0
+        if ctx.all_classes:
+            through_total = of_total + of_all * (logits.shape[dim] if weight is None else weight.sum())
+            share = of_all.unsqueeze(dim) if weight is None else of_all.unsqueeze(dim) * _along(weight, logits, dim)
+            if ctx.needs_input_grad[3]:
+                costs = (log_total.unsqueeze(dim) - moved) * of_all.unsqueeze(dim)
+                if used is not None:
+                    costs = torch.where(used.unsqueeze(dim), costs, 0)
+                grad_weight = costs.movedim(dim, 0).flatten(1).sum(1)
+        p = torch.exp(moved - log_total.unsqueeze(dim))
+        result = (of_label + through_total).unsqueeze(dim) * p - share
+        on_label = of_label * torch.expm1(-surprisal) + through_total * torch.exp(-surprisal)
+        if ctx.all_classes:
+            on_label = on_label - (of_all if weight is None else of_all * weight[label])
+        result = result.scatter(dim, index, on_label.unsqueeze(dim))
         if used is not None:
             result = torch.where(used.unsqueeze(dim), result, 0)
-        return result, None, None, None
-
-
-class _SurprisalWithForwardMode(_Surprisal):
-    @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-        logits, label, used, _, logsumexp = ctx.saved_tensors
-        dim = ctx.dim
-        moved = torch.exp(logits - logsumexp.unsqueeze(dim)) * tangent
-        if used is not None:
-            moved = torch.where(used.unsqueeze(dim), moved, 0)
-        moved = moved.sum(dim)
-        return moved - tangent.gather(dim, label.unsqueeze(dim)).squeeze(dim), moved
+        return result, None, None, grad_weight, None, None
 
 
 def softmax_with_probabilities(logits: Tensor, target: Tensor, dim: int, weight: Tensor | None) -> Tensor:
@@ -97,4 +118,5 @@ def softmax_with_probabilities(logits: Tensor, target: Tensor, dim: int, weight:
 
 
 def _along(weight: Tensor, logits: Tensor, dim: int) -> Tensor:
+    """A vector over classes, shaped to go with the logits' class dimension."""
     return weight.reshape([-1] + [1] * (logits.dim() - 1 - dim))

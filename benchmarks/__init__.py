@@ -1,0 +1,1 @@
+"""Paired measurements of lossmith against torch.nn: `python -m benchmarks --help`."""

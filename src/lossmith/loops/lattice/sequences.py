@@ -1,0 +1,179 @@
+"""Label sequences as the lattice needs them: checked, padded, safe to index with, and how many frames each has."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ... import checks
+from ...backend import readable
+
+Lengths: TypeAlias = Tensor | Sequence[int]
+
+
+class LabelSequences(NamedTuple):
+    """The sequences of a batch. A sample that is masked or out of range is empty: it has no frames and no labels."""
+
+    labels: Tensor
+    """(N, S), int64; the blank where a sequence has ended, so that it may always be used as an address."""
+    frames: Tensor
+    """How many frames of each sample count: (N), int64."""
+    lengths: Tensor
+    """How many labels of each sample count: (N), int64."""
+    valid: Tensor | None
+    """False where a length or a label is out of range and could not be refused (None: nowhere)."""
+    full: bool
+    """Whether all frames of all samples are known to count."""
+
+    def spoil(self, values: Tensor) -> Tensor:
+        """The values with NaN where a length or a label is out of range."""
+        return values if self.valid is None else torch.where(self.valid, values, torch.nan)
+
+
+def label_sequences(
+    loss: str,
+    targets: Tensor,
+    input_lengths: Lengths,
+    target_lengths: Lengths,
+    scores: Tensor,
+    blank: int,
+    mask: Tensor | None,
+) -> LabelSequences:
+    """Checks targets and lengths against scores (T, N, C), and pads targets that are concatenated.
+
+    Where values may be read, those out of range raise: RuntimeError for lengths, IndexError for labels. Elsewhere such
+    samples are left empty, and `valid` is False for them. What is masked is not looked at.
+    """
+    size, samples, classes = scores.shape
+    targets = _targets(loss, targets, samples)
+    frames = _lengths(loss, "input_lengths", input_lengths, samples)
+    lengths = _lengths(loss, "target_lengths", target_lengths, samples)
+    known = readable(frames) and readable(lengths) and (mask is None or readable(mask))
+    if known:
+        _check_lengths(loss, targets, frames, lengths, mask, size)
+    if not (known and readable(targets)):
+        targets, frames, lengths = (t.to(scores.device) for t in (targets, frames, lengths))
+        mask = None if mask is None else mask.to(scores.device)
+    full = known and mask is None and bool((frames == size).all())
+
+    valid = None if known else _lengths_in_range(targets, frames, lengths, size)
+    used = mask if valid is None else valid if mask is None else valid & mask
+    kept = lengths if used is None else torch.where(used, lengths, 0)
+    frames = frames if used is None else torch.where(used, frames, 0)
+    if targets.dim() == 2:
+        width = max(kept.tolist(), default=0) if known else targets.shape[1]
+        labels = targets[:, :width]
+    else:
+        width = max(kept.tolist(), default=0) if known else min(targets.shape[0], size)
+        labels = _padded(targets, lengths, width)
+        if not known:
+            # Longer than its frames, so it has no alignment, which is all that need be known of it.
+            frames, kept = torch.where(kept > width, 0, frames), kept.clamp(max=width)
+
+    inside = torch.arange(width, device=kept.device) < kept.unsqueeze(1)
+    wrong = inside & ((labels < 0) | (labels >= classes))
+    if known and readable(wrong):
+        _check_labels(loss, labels, wrong, classes)
+    else:
+        right = ~wrong.any(1)
+        valid = right if valid is None else valid & right
+        frames, kept, inside = torch.where(right, frames, 0), torch.where(right, kept, 0), inside & right.unsqueeze(1)
+    labels = torch.where(inside, labels, blank)
+    labels, frames, kept = (t.to(scores.device) for t in (labels, frames, kept))
+    return LabelSequences(labels, frames, kept, valid, full)
+
+
+def _targets(loss: str, targets: Tensor, samples: int) -> Tensor:
+    """Targets of shape (N, S) or, concatenated, (sum of lengths), as int64."""
+    checks.tensor(loss, "targets", targets)
+    if targets.is_complex():
+        raise RuntimeError(f"{loss}: targets is {checks.describe(targets)}, expected labels; write targets.long()")
+    if targets.dim() not in (1, 2):
+        raise RuntimeError(
+            f"{loss}: targets is {checks.describe(targets)}, expected (N, S), padded, or (sum(target_lengths)), "
+            f"concatenated; write targets.reshape(-1) for one sample"
+        )
+    if targets.dim() == 2 and targets.shape[0] != samples:
+        raise RuntimeError(
+            f"{loss}: targets is {checks.describe(targets)} for {samples} samples, expected ({samples}, S); log_probs "
+            f"has the frames first and the samples second, so write log_probs.transpose(0, 1) if yours are (N, T, C)"
+        )
+    return targets.to(torch.int64)
+
+
+def _lengths(loss: str, name: str, lengths: Lengths, samples: int) -> Tensor:
+    """Lengths as int64 (N), from a tensor of any integer dtype or a sequence of integers."""
+    if isinstance(lengths, Tensor):
+        if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+            raise RuntimeError(f"{loss}: {name} must be integral, got {checks.describe(lengths)}; write {name}.long()")
+    elif isinstance(lengths, list | tuple) and all(isinstance(n, int | torch.SymInt) for n in lengths):
+        lengths = torch.tensor(lengths, dtype=torch.int64)
+    else:
+        raise TypeError(
+            f"{loss}: {name} is {lengths!r}, expected a tensor of integers or a tuple of ints, one for each sample; "
+            f"write torch.as_tensor({name})"
+        )
+    if lengths.numel() != samples:
+        raise RuntimeError(
+            f"{loss}: {name} must be of size batch_size, got {lengths.numel()} numbers for {samples} samples; "
+            f"log_probs is (T, N, C), with the samples in its second dimension"
+        )
+    return lengths.reshape(-1).to(torch.int64)
+
+
+def _check_lengths(loss: str, targets: Tensor, frames: Tensor, lengths: Tensor, mask: Tensor | None, size: int) -> None:
+    """Raises RuntimeError, as torch does, for a length that is negative or longer than what there is."""
+    concatenated = targets.dim() == 1
+    counts = [True] * len(frames) if mask is None else mask.tolist()
+    for sample, (of_input, of_target, counted) in enumerate(
+        zip(frames.tolist(), lengths.tolist(), counts, strict=True)
+    ):
+        if counted and not 0 <= of_input <= size:
+            raise RuntimeError(
+                f"{loss}: input_lengths[{sample}] is {of_input}, expected 0 to {size}, the number of frames"
+            )
+        if (counted or concatenated) and of_target < 0:
+            raise RuntimeError(f"{loss}: target_lengths[{sample}] is {of_target}, expected 0 or more")
+        if counted and not concatenated and of_target > targets.shape[1]:
+            raise RuntimeError(
+                f"{loss}: target_lengths[{sample}] is {of_target}, but targets, {checks.describe(targets)}, has room "
+                f"for {targets.shape[1]} labels of a sample"
+            )
+    if concatenated and lengths.sum() != targets.shape[0]:
+        raise RuntimeError(
+            f"{loss}: targets holds {targets.shape[0]} labels, but target_lengths adds up to {int(lengths.sum())}; "
+            f"1-dimensional targets are the samples' labels one after another, without padding"
+        )
+
+
+def _lengths_in_range(targets: Tensor, frames: Tensor, lengths: Tensor, size: int) -> Tensor:
+    """What `_check_lengths` checks, for each sample."""
+    valid = (frames >= 0) & (frames <= size) & (lengths >= 0)
+    if targets.dim() == 2:
+        return valid & (lengths <= targets.shape[1])
+    return valid & (lengths >= 0).all() & (lengths.sum() == targets.shape[0])
+
+
+def _padded(targets: Tensor, lengths: Tensor, width: int) -> Tensor:
+    """Concatenated targets as rows (N, width), with any labels where a row has ended."""
+    begins = lengths.cumsum(0) - lengths
+    at = begins.unsqueeze(1) + torch.arange(width, device=lengths.device)
+    return targets[at.clamp(0, max(targets.shape[0] - 1, 0))]
+
+
+def _check_labels(loss: str, labels: Tensor, wrong: Tensor, classes: int) -> None:
+    """Raises IndexError for the first label that is out of range."""
+    if not bool(wrong.any()):
+        return
+    sample, position = (int(i) for i in torch.nonzero(wrong)[0])
+    label = int(labels[sample, position])
+    advice = (
+        f"give log_probs at least {label + 1} classes, or correct the label"
+        if label >= 0
+        else f"if it is padding, target_lengths[{sample}] must leave it out"
+    )
+    raise IndexError(
+        f"{loss}: label {label} at position {position} of sample {sample} is out of range: expected 0 to "
+        f"{classes - 1} for {classes} classes; {advice}"
+    )

@@ -1,0 +1,16 @@
+"""What a mask leaves out of losses over rows: of vectors, or of whatever one unreduced loss is made from."""
+
+import torch
+from torch import Tensor
+
+
+def hide_rows(rows: Tensor, mask: Tensor | None, instead: float, dims: int = 1) -> Tensor:
+    """The rows with a constant where the mask is False, so that nothing there enters value or gradient.
+
+    dims: how many last dimensions make a row, which the mask lacks.
+    """
+    if mask is None:
+        return rows
+    if mask.dim():
+        mask = mask.reshape(mask.shape + (1,) * dims)
+    return torch.where(mask, rows, rows.new_full((), instead))

@@ -1,0 +1,444 @@
+"""One small, valid example of each way to call each loss, with what the tests have to know about its arguments."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from lossmith.losses import all_losses
+
+Arguments = dict[str, Any]
+
+
+class Draw:
+    """Seeded random tensors of one dtype on one device, for a batch of n."""
+
+    def __init__(self, n: int, dtype: torch.dtype, device: str, seed: int):
+        self.n, self.dtype, self.device = n, dtype, device
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def uniform(self, *shape: int, low: float = -2.0, high: float = 2.0) -> torch.Tensor:
+        drawn = torch.empty(shape, dtype=torch.float64).uniform_(low, high, generator=self.generator)
+        return drawn.to(self.device, self.dtype)
+
+    def weights(self, *shape: int) -> torch.Tensor:
+        return self.uniform(*shape, low=0.2, high=2.0)
+
+    def unit(self, *shape: int) -> torch.Tensor:
+        return self.uniform(*shape, low=0.05, high=0.95)
+
+    def distribution(self, *shape: int, dim: int = 1) -> torch.Tensor:
+        return self.uniform(*shape).softmax(dim)
+
+    def whole(self, *shape: int, low: int = 0, high: int) -> torch.Tensor:
+        """Whole numbers from low to high - 1."""
+        return torch.randint(low, high, shape, generator=self.generator).to(self.device)
+
+    def labels(self, *shape: int, classes: int, ignored: bool = False) -> torch.Tensor:
+        """Labels; if some are to be ignored, the second row is."""
+        labels = self.whole(*shape, high=classes)
+        if ignored:
+            labels[1:2] = -100
+        return labels
+
+    def signs(self, *shape: int) -> torch.Tensor:
+        return (2 * self.whole(*shape, high=2) - 1).to(self.dtype)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to call a loss.
+
+    The axes of each tensor are named by letters, n being the batch: an element of the unreduced loss depends on those
+    elements of an argument that have its own position on the axes which both have.
+    """
+
+    loss: str
+    variant: str
+    draw: Callable[[Draw], Arguments]
+    axes: dict[str, str]
+    unreduced: str = "n"
+    differentiable: tuple[str, ...] = ()
+    share: Callable[[Arguments], torch.Tensor] | None = None
+    """d of docs/reductions.md, the shares in torch's denominator; None: each element has the share 1."""
+    counted: Callable[[Arguments], torch.Tensor] | None = None
+    """False where an element is ignored."""
+    weighted: Callable[[Arguments], torch.Tensor] | None = None
+    """w, which normalizer="weight" sums; None: as the share."""
+    term: Callable[[Arguments], torch.Tensor] | None = None
+    """What an unreduced loss is divided by before the mean sums it up; None: 1."""
+    garbage: dict[str, int] = field(default_factory=dict)
+    """What may stand in a masked row of an integer argument, though the loss would refuse it elsewhere."""
+
+    def __str__(self) -> str:
+        return f"{self.loss}-{self.variant}" if self.variant else self.loss
+
+    def __call__(
+        self, n: int = 4, *, dtype: torch.dtype = torch.float64, device: str = "cpu", seed: int = 0
+    ) -> Arguments:
+        return self.draw(Draw(n, dtype, device, seed))
+
+    @property
+    def function(self) -> Callable[..., torch.Tensor]:
+        return all_losses()[self.loss].function
+
+    def shape(self, arguments: Arguments) -> torch.Size:
+        """The shape of the unreduced loss."""
+        sizes = {a: s for name, axes in self.axes.items() for a, s in zip(axes, arguments[name].shape, strict=True)}
+        return torch.Size(sizes[axis] for axis in self.unreduced)
+
+    def align(self, per_element: torch.Tensor, name: str) -> torch.Tensor:
+        """A tensor of the unreduced loss's shape, made to broadcast to an argument."""
+        axes = self.axes[name]
+        order = [self.unreduced.index(a) for a in axes if a in self.unreduced]
+        aligned = per_element.permute(order)
+        for position, axis in enumerate(axes):
+            if axis not in self.unreduced:
+                aligned = aligned.unsqueeze(position)
+        return aligned
+
+    def spoil(self, arguments: Arguments, mask: torch.Tensor) -> Arguments:
+        """Rubbish where the mask is False: NaN in floating arguments, garbage in integer ones."""
+        spoiled = dict(arguments)
+        for name in self.axes:
+            value = arguments[name]
+            if value.is_floating_point():
+                spoiled[name] = torch.where(self.align(mask, name), value, torch.nan)
+            elif name in self.garbage:
+                spoiled[name] = torch.where(self.align(mask, name), value, self.garbage[name])
+        return spoiled
+
+    def rows(self, arguments: Arguments, index: torch.Tensor) -> Arguments:
+        """Some rows of the batch, by number."""
+        some = {name: arguments[name].index_select(axes.index("n"), index) for name, axes in self.axes.items()}
+        return {**arguments, **some}
+
+    def module(self, arguments: Arguments, **settings: Any) -> tuple[torch.nn.Module, Arguments]:
+        """The loss's Module with the arguments that go to its constructor, and those that go to its call."""
+        made = all_losses()[self.loss].module
+        called = {name: arguments[name] for name in arguments if name in call_arguments(self.loss)}
+        constructed = {name: value for name, value in arguments.items() if name not in called}
+        return made(**constructed, **settings), called
+
+
+def call_arguments(loss: str) -> tuple[str, ...]:
+    """The names of what a loss's Module takes in a call, torch's arguments."""
+    names = inspect.signature(all_losses()[loss].module.forward).parameters.values()
+    return tuple(p.name for p in names if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self")
+
+
+def matrices(*names: str) -> dict[str, str]:
+    return dict.fromkeys(names, "nd")
+
+
+def elementwise(
+    loss: str,
+    variant: str,
+    draw: Callable[[Draw], Arguments],
+    differentiable: tuple[str, ...] = ("input", "target"),
+    tensors: tuple[str, ...] = ("input", "target"),
+    **more: Any,
+) -> Case:
+    return Case(loss, variant, draw, matrices(*tensors), "nd", differentiable, **more)
+
+
+def plain(d: Draw) -> Arguments:
+    return {"input": d.uniform(d.n, 3), "target": d.uniform(d.n, 3)}
+
+
+def weighted(d: Draw) -> Arguments:
+    return {**plain(d), "weight": d.weights(d.n, 3)}
+
+
+WITH_WEIGHT: dict[str, Any] = {
+    "tensors": ("input", "target", "weight"),
+    "differentiable": ("input", "target", "weight"),
+    "weighted": lambda a: a["weight"],
+}
+
+
+def class_weights(a: Arguments) -> torch.Tensor:
+    return torch.where(a["target"] == -100, 0, a["weight"][a["target"].clamp(min=0)])
+
+
+def not_ignored(a: Arguments) -> torch.Tensor:
+    return a["target"] != -100
+
+
+ROWS = {"input": "nc", "target": "n"}
+PAIRS = {"input1": "nd", "input2": "nd", "target": "n"}
+TRIPLETS = matrices("anchor", "positive", "negative")
+CTC_GARBAGE = {"targets": 77, "input_lengths": 99, "target_lengths": 55}
+
+
+def triplet(d: Draw) -> Arguments:
+    return {name: d.uniform(d.n, 3) for name in TRIPLETS}
+
+
+def alignment(d: Draw, scores: str, blank: int) -> Arguments:
+    """Six frames of four classes; targets of 0 to 2 labels, which fit even if both are the same."""
+    label = 0 if blank else 1
+    return {
+        scores: d.uniform(6, d.n, 4).log_softmax(-1) if scores == "log_probs" else d.uniform(6, d.n, 4),
+        "targets": d.whole(d.n, 2, low=label, high=label + 3),
+        "input_lengths": d.whole(d.n, low=4, high=7),
+        "target_lengths": d.whole(d.n, low=0, high=3),
+    }
+
+
+def ctc(loss: str, variant: str, scores: str, **arguments: Any) -> Case:
+    return Case(
+        loss,
+        variant,
+        lambda d: {**alignment(d, scores, arguments.get("blank", 0)), **arguments},
+        {scores: "tnc", "targets": "ns", "input_lengths": "n", "target_lengths": "n"},
+        differentiable=(scores,),
+        term=lambda a: a["target_lengths"].clamp(min=1),
+        garbage=CTC_GARBAGE,
+    )
+
+
+def two_labels(first: torch.Tensor) -> torch.Tensor:
+    """Two neighbours of four classes in each row, then what ends the set, then a label that is not read."""
+    return torch.cat([first, (first + 1) % 4, torch.full_like(first, -1), (first + 2) % 4], 1)
+
+
+def manhattan(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return (x - y).abs().sum(-1)
+
+
+CASES = (
+    # ----- regression -----
+    elementwise("l1_loss", "", plain),
+    elementwise("l1_loss", "weight", weighted, **WITH_WEIGHT, share=lambda a: a["weight"]),
+    elementwise("mse_loss", "", plain),
+    elementwise("mse_loss", "weight", weighted, **WITH_WEIGHT, share=lambda a: a["weight"]),
+    elementwise("huber_loss", "", lambda d: {**plain(d), "delta": 0.7}),
+    elementwise("huber_loss", "weight", weighted, **WITH_WEIGHT),
+    elementwise("smooth_l1_loss", "", lambda d: {**plain(d), "beta": 0.7}),
+    elementwise("poisson_nll_loss", "", lambda d: {"input": d.uniform(d.n, 3), "target": d.weights(d.n, 3) * 3}),
+    elementwise(
+        "poisson_nll_loss",
+        "rate",
+        lambda d: {"input": d.weights(d.n, 3), "target": d.weights(d.n, 3) * 3, "log_input": False, "full": True},
+    ),
+    elementwise(
+        "gaussian_nll_loss",
+        "",
+        lambda d: {**plain(d), "var": d.weights(d.n, 3)},
+        differentiable=("input", "target", "var"),
+        tensors=("input", "target", "var"),
+    ),
+    elementwise("gaussian_nll_loss", "full, one variance", lambda d: {**plain(d), "var": 1.5, "full": True}),
+    # ----- classification -----
+    Case(
+        "cross_entropy",
+        "",
+        lambda d: {"input": d.uniform(d.n, 3), "target": d.labels(d.n, classes=3)},
+        ROWS,
+        differentiable=("input",),
+        garbage={"target": 99},
+    ),
+    Case(
+        "cross_entropy",
+        "weight, ignored",
+        lambda d: {
+            "input": d.uniform(d.n, 3),
+            "target": d.labels(d.n, classes=3, ignored=True),
+            "weight": d.weights(3),
+        },
+        ROWS,
+        differentiable=("input", "weight"),
+        share=class_weights,
+        counted=not_ignored,
+        garbage={"target": 99},
+    ),
+    Case(
+        "cross_entropy",
+        "smoothed images",
+        lambda d: {
+            "input": d.uniform(d.n, 3, 2),
+            "target": d.labels(d.n, 2, classes=3, ignored=True),
+            "weight": d.weights(3),
+            "label_smoothing": 0.2,
+        },
+        {"input": "ncd", "target": "nd"},
+        "nd",
+        ("input", "weight"),
+        share=class_weights,
+        counted=not_ignored,
+        garbage={"target": -7},
+    ),
+    Case(
+        "cross_entropy",
+        "probabilities",
+        lambda d: {"input": d.uniform(d.n, 2, 3), "target": d.distribution(d.n, 2, 3, dim=-1), "dim": -1},
+        {"input": "ndc", "target": "ndc"},
+        "nd",
+        ("input", "target"),
+    ),
+    Case(
+        "cross_entropy",
+        "probabilities, weight",
+        lambda d: {
+            "input": d.uniform(d.n, 3),
+            "target": d.distribution(d.n, 3),
+            "weight": d.weights(3),
+            "label_smoothing": 0.1,
+        },
+        {"input": "nc", "target": "nc"},
+        differentiable=("input", "target", "weight"),
+        weighted=lambda a: ((0.9 * a["target"] + 0.1 / 3) * a["weight"]).sum(1),
+    ),
+    Case(
+        "nll_loss",
+        "",
+        lambda d: {"input": d.uniform(d.n, 3).log_softmax(1), "target": d.labels(d.n, classes=3)},
+        ROWS,
+        differentiable=("input",),
+        garbage={"target": 99},
+    ),
+    Case(
+        "nll_loss",
+        "weight, ignored images",
+        lambda d: {
+            "input": d.uniform(d.n, 3, 2).log_softmax(1),
+            "target": d.labels(d.n, 2, classes=3, ignored=True),
+            "weight": d.weights(3),
+        },
+        {"input": "ncd", "target": "nd"},
+        "nd",
+        ("input", "weight"),
+        share=class_weights,
+        counted=not_ignored,
+        garbage={"target": 99},
+    ),
+    elementwise("binary_cross_entropy", "", lambda d: {"input": d.unit(d.n, 3), "target": d.unit(d.n, 3)}),
+    elementwise(
+        "binary_cross_entropy",
+        "weight",
+        lambda d: {"input": d.unit(d.n, 3), "target": d.unit(d.n, 3), "weight": d.weights(d.n, 3)},
+        **WITH_WEIGHT,
+    ),
+    elementwise(
+        "binary_cross_entropy_with_logits", "", lambda d: {"input": d.uniform(d.n, 3), "target": d.unit(d.n, 3)}
+    ),
+    elementwise(
+        "binary_cross_entropy_with_logits",
+        "weight, pos_weight",
+        lambda d: {
+            "input": d.uniform(d.n, 3),
+            "target": d.unit(d.n, 3),
+            "weight": d.weights(d.n, 3),
+            "pos_weight": d.weights(3),
+        },
+        tensors=("input", "target", "weight"),
+        differentiable=("input", "target", "weight", "pos_weight"),
+        weighted=lambda a: a["weight"],
+    ),
+    elementwise("soft_margin_loss", "", lambda d: {"input": d.uniform(d.n, 3), "target": d.signs(d.n, 3)}, ("input",)),
+    Case(
+        "multilabel_soft_margin_loss",
+        "",
+        lambda d: {"input": d.uniform(d.n, 3), "target": d.whole(d.n, 3, high=2).to(d.dtype)},
+        {"input": "nc", "target": "nc"},
+        differentiable=("input", "target"),
+    ),
+    Case(
+        "multilabel_soft_margin_loss",
+        "weight",
+        lambda d: {"input": d.uniform(d.n, 2, 3), "target": d.unit(d.n, 2, 3), "weight": d.weights(3)},
+        {"input": "ndc", "target": "ndc"},
+        "nd",
+        ("input", "target", "weight"),
+    ),
+    Case(
+        "multilabel_margin_loss",
+        "",
+        lambda d: {"input": d.uniform(d.n, 4), "target": two_labels(d.whole(d.n, 1, high=4))},
+        {"input": "nc", "target": "nc"},
+        differentiable=("input",),
+        garbage={"target": 99},
+    ),
+    Case(
+        "multi_margin_loss",
+        "",
+        lambda d: {"input": d.uniform(d.n, 3), "target": d.labels(d.n, classes=3)},
+        ROWS,
+        differentiable=("input",),
+        garbage={"target": 99},
+    ),
+    Case(
+        "multi_margin_loss",
+        "squared, weight",
+        lambda d: {
+            "input": d.uniform(d.n, 3),
+            "target": d.labels(d.n, classes=3),
+            "p": 2,
+            "margin": 1.5,
+            "weight": d.weights(3),
+        },
+        ROWS,
+        differentiable=("input", "weight"),
+        weighted=lambda a: a["weight"][a["target"]],
+        garbage={"target": -2},
+    ),
+    # ----- embedding and ranking -----
+    elementwise(
+        "margin_ranking_loss",
+        "",
+        lambda d: {
+            "input1": d.uniform(d.n, 3),
+            "input2": d.uniform(d.n, 3),
+            "target": d.signs(d.n, 3),
+            "margin": 0.3,
+        },
+        ("input1", "input2"),
+        ("input1", "input2", "target"),
+    ),
+    elementwise(
+        "hinge_embedding_loss",
+        "",
+        lambda d: {"input": d.weights(d.n, 3), "target": d.signs(d.n, 3), "margin": 1.2},
+        ("input",),
+    ),
+    Case(
+        "cosine_embedding_loss",
+        "",
+        lambda d: {"input1": d.uniform(d.n, 3), "input2": d.uniform(d.n, 3), "target": d.signs(d.n), "margin": 0.1},
+        PAIRS,
+        differentiable=("input1", "input2"),
+    ),
+    Case("triplet_margin_loss", "", triplet, TRIPLETS, differentiable=tuple(TRIPLETS)),
+    Case(
+        "triplet_margin_loss",
+        "swap, p 3",
+        lambda d: {**triplet(d), "swap": True, "p": 3.0, "margin": 2.0},
+        TRIPLETS,
+        differentiable=tuple(TRIPLETS),
+    ),
+    Case("triplet_margin_with_distance_loss", "", triplet, TRIPLETS, differentiable=tuple(TRIPLETS)),
+    Case(
+        "triplet_margin_with_distance_loss",
+        "of one's own",
+        lambda d: {**triplet(d), "distance_function": manhattan, "swap": True, "margin": 2.0},
+        TRIPLETS,
+        differentiable=tuple(TRIPLETS),
+    ),
+    # ----- distributions and sequences -----
+    elementwise("kl_div", "", lambda d: {"input": d.uniform(d.n, 3).log_softmax(1), "target": d.distribution(d.n, 3)}),
+    elementwise(
+        "kl_div",
+        "log_target",
+        lambda d: {
+            "input": d.uniform(d.n, 3).log_softmax(1),
+            "target": d.distribution(d.n, 3).log(),
+            "log_target": True,
+        },
+    ),
+    ctc("ctc_loss", "", "log_probs"),
+    ctc("ctc_loss", "zero_infinity, last blank", "log_probs", blank=3, zero_infinity=True),
+    ctc("ctc_loss_with_logits", "", "logits"),
+)
