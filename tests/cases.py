@@ -115,16 +115,15 @@ class Case:
         some = {name: arguments[name].index_select(axes.index("n"), index) for name, axes in self.axes.items()}
         return {**arguments, **some}
 
-    def module(self, arguments: Arguments, **settings: Any) -> tuple[torch.nn.Module, Arguments]:
-        """The loss's Module with the arguments that go to its constructor, and those that go to its call."""
-        made = all_losses()[self.loss].module
-        called = {name: arguments[name] for name in arguments if name in call_arguments(self.loss)}
-        constructed = {name: value for name, value in arguments.items() if name not in called}
-        return made(**constructed, **settings), called
+    def module(self, arguments: Arguments, **settings: Any) -> tuple[torch.nn.Module, list[torch.Tensor]]:
+        """The loss's Module with what its constructor gets, and what its call gets (by position, as most calls)."""
+        names = [*inspect.signature(self.function).parameters][: len(call_arguments(self.loss))]
+        constructed = {name: value for name, value in arguments.items() if name not in names}
+        return all_losses()[self.loss].module(**constructed, **settings), [arguments[name] for name in names]
 
 
 def call_arguments(loss: str) -> tuple[str, ...]:
-    """The names of what a loss's Module takes in a call, torch's arguments."""
+    """The names of what a loss's Module takes by position in a call."""
     names = inspect.signature(all_losses()[loss].module.forward).parameters.values()
     return tuple(p.name for p in names if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "self")
 
@@ -173,6 +172,18 @@ TRIPLETS = matrices("anchor", "positive", "negative")
 CTC_GARBAGE = {"targets": 77, "input_lengths": 99, "target_lengths": 55}
 
 
+def ranking(d: Draw) -> Arguments:
+    return {"input1": d.uniform(d.n, 3), "input2": d.uniform(d.n, 3), "target": d.signs(d.n, 3)}
+
+
+def distances(d: Draw) -> Arguments:
+    return {"input": d.weights(d.n, 3), "target": d.signs(d.n, 3)}
+
+
+def pairs(d: Draw) -> Arguments:
+    return {"input1": d.uniform(d.n, 3), "input2": d.uniform(d.n, 3), "target": d.signs(d.n)}
+
+
 def triplet(d: Draw) -> Arguments:
     return {name: d.uniform(d.n, 3) for name in TRIPLETS}
 
@@ -217,7 +228,8 @@ CASES = (
     elementwise("mse_loss", "weight", weighted, **WITH_WEIGHT, share=lambda a: a["weight"]),
     elementwise("huber_loss", "", lambda d: {**plain(d), "delta": 0.7}),
     elementwise("huber_loss", "weight", weighted, **WITH_WEIGHT),
-    elementwise("smooth_l1_loss", "", lambda d: {**plain(d), "beta": 0.7}),
+    elementwise("smooth_l1_loss", "", plain),
+    elementwise("smooth_l1_loss", "beta", lambda d: {**plain(d), "beta": 0.7}),
     elementwise("poisson_nll_loss", "", lambda d: {"input": d.uniform(d.n, 3), "target": d.weights(d.n, 3) * 3}),
     elementwise(
         "poisson_nll_loss",
@@ -386,30 +398,17 @@ CASES = (
         garbage={"target": -2},
     ),
     # ----- embedding and ranking -----
-    elementwise(
-        "margin_ranking_loss",
-        "",
-        lambda d: {
-            "input1": d.uniform(d.n, 3),
-            "input2": d.uniform(d.n, 3),
-            "target": d.signs(d.n, 3),
-            "margin": 0.3,
-        },
-        ("input1", "input2"),
-        ("input1", "input2", "target"),
+    *(
+        elementwise("margin_ranking_loss", variant, draw, ("input1", "input2"), ("input1", "input2", "target"))
+        for variant, draw in {"": ranking, "margin": lambda d: {**ranking(d), "margin": 0.3}}.items()
     ),
-    elementwise(
-        "hinge_embedding_loss",
-        "",
-        lambda d: {"input": d.weights(d.n, 3), "target": d.signs(d.n, 3), "margin": 1.2},
-        ("input",),
+    *(
+        elementwise("hinge_embedding_loss", variant, draw, ("input",))
+        for variant, draw in {"": distances, "margin": lambda d: {**distances(d), "margin": 1.2}}.items()
     ),
-    Case(
-        "cosine_embedding_loss",
-        "",
-        lambda d: {"input1": d.uniform(d.n, 3), "input2": d.uniform(d.n, 3), "target": d.signs(d.n), "margin": 0.1},
-        PAIRS,
-        differentiable=("input1", "input2"),
+    *(
+        Case("cosine_embedding_loss", variant, draw, PAIRS, differentiable=("input1", "input2"))
+        for variant, draw in {"": pairs, "margin": lambda d: {**pairs(d), "margin": 0.1}}.items()
     ),
     Case("triplet_margin_loss", "", triplet, TRIPLETS, differentiable=tuple(TRIPLETS)),
     Case(

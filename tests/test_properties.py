@@ -100,7 +100,7 @@ def test_p29_weights_masks_and_normalizers(case, reduction):
     masks = (None, mask_for(shape), mask_for(per_row(shape)))
     normalizers = (None,)
     if reduction in ("mean", "batchmean"):
-        normalizers = (None, 7, 0.5, torch.tensor([[3.0]]), "count", "weight")
+        normalizers = (None, 7, 0.5, torch.tensor([[3.0]], dtype=torch.float64), "count", "weight")
     for s, m, n in itertools.product(weights, masks, normalizers):
         loss = case.function(**arguments, reduction=reduction, sample_weight=s, mask=m, normalizer=n)
         expected = expected_reduction(case, arguments, each, reduction, s, m, n)
@@ -388,7 +388,7 @@ def evaluate_in_place(case: Case, arguments: Arguments, **keywords) -> list[torc
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
-@each_case
+@pytest.mark.parametrize("case", [case for case in CASES if case.variant != "of one's own"], ids=str)
 def test_p06_half_precision_is_the_float32_result_rounded_once(case, dtype):
     arguments = case(dtype=dtype)
     wide = {n: v.float() if isinstance(v, torch.Tensor) and v.is_floating_point() else v for n, v in arguments.items()}
@@ -411,9 +411,9 @@ def test_modules_are_their_functions(case):
     shape = case.shape(arguments)
     for reduction in REDUCTIONS:
         module, called = case.module(arguments, reduction=reduction)
-        identical(module(**called), case.function(**arguments, reduction=reduction))
+        identical(module(*called), case.function(**arguments, reduction=reduction))
         keywords = {"sample_weight": weights_for(shape), "mask": mask_for(shape)}
-        identical(module(**called, **keywords), case.function(**arguments, reduction=reduction, **keywords))
+        identical(module(*called, **keywords), case.function(**arguments, reduction=reduction, **keywords))
 
 
 @each_case
@@ -421,21 +421,21 @@ def test_settings_of_a_module_and_of_a_call(case):
     arguments = case()
     module, called = case.module(arguments, normalizer=7.0, on_empty="zero")
     nothing = torch.zeros(case.shape(arguments), dtype=torch.bool)
-    identical(module(**called), case.function(**arguments, normalizer=7.0))
-    identical(module(**called, normalizer="count"), case.function(**arguments, normalizer="count"))
-    assert module(**called, mask=nothing, normalizer="count") == 0
-    assert module(**called, mask=nothing, normalizer="count", on_empty="nan").isnan()
-    assert repr(module).endswith("normalizer=7.0, on_empty='zero')")
+    identical(module(*called), case.function(**arguments, normalizer=7.0))
+    identical(module(*called, normalizer="count"), case.function(**arguments, normalizer="count"))
+    assert module(*called, mask=nothing, normalizer="count") == 0
+    assert module(*called, mask=nothing, normalizer="count", on_empty="nan").isnan()
+    assert "normalizer=7.0, on_empty='zero'" in repr(module)
 
 
 @each_case
 def test_modules_can_be_copied_pickled_and_saved(case):
     arguments = case()
     module, called = case.module(arguments, reduction="sum", on_empty="zero")
-    expected = module(**called)
+    expected = module(*called)
     for made in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
         assert type(made) is type(module) and repr(made) == repr(module)
-        identical(made(**called), expected)
+        identical(made(*called), expected)
         identical(dict(made.state_dict()), dict(module.state_dict()))
     module.load_state_dict(module.state_dict())
     single = copy.deepcopy(module).to(torch.float32)

@@ -23,8 +23,7 @@ def readable(tensor: Tensor) -> bool:
 
 def transforming() -> bool:
     """Whether a torch.func transform or forward-mode differentiation is under way, which see plain operations best."""
-    in_transform = torch._C._functorch.peek_interpreter_stack() is not None
-    return in_transform or torch.autograd.forward_ad._current_level >= 0
+    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
 
 
 def dtypes(
@@ -45,7 +44,7 @@ def dtypes(
         compute = torch.float32
     if result in (torch.float16, torch.bfloat16):
         device = tensors[0].device.type
-        if torch.is_autocast_enabled(device) and not (composite and device == "cpu"):
+        if device != "meta" and torch.is_autocast_enabled(device) and not (composite and device == "cpu"):
             result = torch.float32
     whole = integers and not (promoted.is_floating_point or promoted.is_complex)
     return promoted if whole else compute, result

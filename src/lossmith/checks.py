@@ -271,12 +271,13 @@ def label_shape(
     return integers(loss, "target", target)
 
 
-def score_rows(loss: str, input: Tensor) -> None:
+def score_rows(loss: str, input: Tensor, target: Tensor) -> None:
     """Raises unless the scores are one row (C), or a batch of them (N, C), with at least one class; () is one score."""
     tensor(loss, "input", input)
+    tensor(loss, "target", target)
     if input.dim() > 2 or 0 in input.shape[-1:]:
         raise RuntimeError(
-            f"{loss}: expected non-empty scores of shape (C) or (N, C), got {describe(input)}; "
+            f"{loss}: expected non-empty scores of shape (C) or (N, C), got {shapes(input=input, target=target)}; "
             f"flatten other dimensions into N, such as input.movedim(1, -1).flatten(0, -2)"
         )
     if not input.is_floating_point():

@@ -105,7 +105,7 @@ def reduce(
     normalizer="weight" sums, if not the share. batch: the size that batchmean divides by, if not that of `values`.
     """
     if dtype.is_complex:
-        dtype = dtype.to_real()
+        dtype = values.dtype  # of complex numbers too, a loss is real
     mask, scale = how.mask, how.sample_weight
     checks.fits(loss, "mask", mask, values.shape, "the unreduced loss")
     checks.fits(loss, "sample_weight", scale, values.shape, "the unreduced loss")

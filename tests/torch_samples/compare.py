@@ -122,17 +122,20 @@ def _aligned(gradient: Tensor, seed: int) -> Tensor:
     return random_like(gradient, seed).abs() * torch.where((phase == 0) | phase.isnan(), 1, phase)
 
 
-def agree(ours: Function, torchs: Function, call: Call, truth: Function | None = None) -> None:
+def agree(
+    ours: Function, torchs: Function, call: Call, truth: Function | None = None, *, second: bool = True
+) -> None:
     """Raises AssertionError unless ours gives torch's value, derivatives, dtypes and shapes.
 
     Default tolerances of torch.testing, never wider. In half precision and float32, where torch's intermediate results
     are rounded too, torch's number is either that of this dtype or that of float64 rounded once (row P06); the latter
-    is counted. truth: what is right in place of torch, for a row that departs.
+    is counted. truth: what is right in place of torch, for a row that departs. second: with the second derivative,
+    where torch has it.
     """
     call = call.fresh()
     exact = truth or torchs
     wanted = differentiable(exact, call.double())
-    second = call.name not in NO_SECOND_DERIVATIVE
+    second = second and call.name not in NO_SECOND_DERIVATIVE
     low = call.tensors()[0].dtype in (*HALVES, torch.float32)
     try:
         expected = outcome(truth or torchs, call, wanted, second)

@@ -382,7 +382,11 @@ def with_keywords(name: str, dtype: torch.dtype) -> list[Call]:
 
 
 def representatives(name: str, most: int = 6, largest: int = 130) -> list[Call]:
-    """Small float64 samples of op_db, one of each structure as far as `most` goes (all structures in a full run)."""
-    small = [call for call in op_calls(name, torch.float64) if max(t.numel() for t in call.tensors()) <= largest]
+    """Small finite float64 samples of op_db, one of each structure as far as `most` goes (all in a full run)."""
+    small = [
+        call
+        for call in op_calls(name, torch.float64)
+        if all(t.numel() <= largest and bool(t.isfinite().all()) for t in call.tensors())
+    ]
     found = list({call.structure(): call for call in reversed(small)}.values())
     return stratified(found, most)

@@ -33,7 +33,7 @@ def test_every_loss_dtype_and_sample_is_there() -> None:
     assert len(NAMES) == 21
     assert len(list(op_cases())) == 116
     assert {name: len(op_calls(name, torch.float32)) for name in NAMES} == COUNTS
-    assert sum(len(op_calls(name, dtype)) for name, dtype in op_cases()) == 4442
+    assert sum(len(op_calls(name, dtype)) for name, dtype in op_cases()) == 4509
     assert {name: len(module_calls(name, torch.float64)) for name in NAMES} == MODULE_COUNTS
 
 
@@ -335,5 +335,5 @@ def test_tolerances_are_those_of_torch_testing() -> None:
     one = torch.tensor(1.0)
     assert close(one + 1.1e-5, one)
     assert not close(one + 1.2e-5, one)
-    assert not close(one.double() + 2e-7, one.double())
+    assert not close(one.double() + 3e-7, one.double())
     assert close(one * torch.nan, one * torch.nan)

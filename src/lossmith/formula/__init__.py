@@ -20,6 +20,7 @@ from .vocabularies.torch import (
     sign,
     softplus,
     sqrt,
+    step,
     where,
     xlogy,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "sign",
     "softplus",
     "sqrt",
+    "step",
     "where",
     "xlogy",
 ]

@@ -20,15 +20,15 @@ inline std::array<T, {count}> {name}({arguments}) {{
 }}
 """
 
-_RESERVED = frozenset(
-    "T alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class "
-    "co_await co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype "
-    "default delete do double dynamic_cast else enum explicit export extern false float for friend goto if infinity "
-    "inline int long mutable namespace new noexcept not not_eq nullptr operator or or_eq polynomial private protected "
-    "public register reinterpret_cast requires return short signed sizeof static static_assert static_cast std struct "
-    "switch template this thread_local throw true try typedef typeid typename union unsigned using virtual void "
-    "volatile wchar_t while xor xor_eq".split()
-)
+_KEYWORDS = """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class co_await
+    co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete do
+    double dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable
+    namespace new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast
+    requires return short signed sizeof static static_assert static_cast struct switch template this thread_local throw
+    true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq
+"""
+_RESERVED = frozenset(_KEYWORDS.split()) | {"T", "std"}
 
 
 def cpp(formulas: Iterable[Formula]) -> str:
@@ -46,7 +46,9 @@ def _add(formula: Formula, ordered: dict[str, Formula]) -> None:
     for called in formula.subformulas.values():
         _add(called, ordered)
     if ordered.setdefault(formula.name, formula) is not formula:
-        raise ValueError(f"two formulas have the name {formula.name!r}, in {ordered[formula.name].file} and {formula.file}")
+        raise ValueError(
+            f"two formulas have the name {formula.name!r}, in {ordered[formula.name].file} and {formula.file}"
+        )
 
 
 def _function(formula: Formula) -> str:

@@ -194,7 +194,7 @@ class _Check:
     def expression(self, node: ast.expr) -> Kind:
         match node:
             case ast.Constant(value):
-                if type(value) not in (int, float) or not math.isfinite(value):
+                if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                     self.refuse(node, f"`{ast.unparse(node)}`", "a finite number")
                 return Kind(varies=False)
             case ast.Name(name):
@@ -249,7 +249,9 @@ class _Check:
         kinds = self.arguments(node, WORDS[name].arity, WORDS[name].arguments)
         if not any(kind.varies for kind in kinds):
             # the caller computes it once and better: backends differ in what they make of it for each element
-            self.refuse(node, f"`{ast.unparse(node)}` of plain numbers", "a parameter for it, which the caller computes")
+            self.refuse(
+                node, f"`{ast.unparse(node)}` of plain numbers", "a parameter for it, which the caller computes"
+            )
         return Kind(varies=True)
 
     def callable(self, node: ast.Call, name: str) -> None:
@@ -264,7 +266,7 @@ class _Check:
             self.refuse(node, f"`{ast.unparse(node)}`", instead)
         if not self.real(arguments[1]).varies | self.real(arguments[2]).varies:
             # two plain numbers have no dtype of their own, and each backend would guess another one
-            instead = "where(condition, x, y) with an expression of operands for x or y"
+            instead = "step(x), which is 1 where x is 0 or more, else 0; or an expression of operands for one of them"
             self.refuse(node, f"a choice between two plain numbers, `{ast.unparse(node)}`,", instead)
         return Kind(varies=True)
 

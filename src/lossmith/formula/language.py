@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .grammar import FormulaError, check, refuse, statements
+from .grammar import FormulaError, Signature, check, refuse, statements
 from .vocabularies import torch as torch_words
 from .vocabulary import Real, Reals
 
@@ -45,7 +45,8 @@ class Formula:
         self.file = function.__code__.co_filename
         self.tree = _parse(function)
         self.subformulas = _called(function, self.tree)
-        self.signature = check(self.file, self.tree, {name: f.signature for name, f in self.subformulas.items()})
+        called = {name: subformula.signature for name, subformula in self.subformulas.items()}
+        self.signature: Signature = check(self.file, self.tree, called)
         self.operands, self.parameters, self.differentiable, self.words = self.signature
         self.value = self.bind_value(vars(torch_words))
         """The value alone, on torch tensors."""

@@ -4,6 +4,7 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
+from sympy import Piecewise, piecewise_fold
 from sympy.printing.latex import LatexPrinter
 
 from .language import Formula
@@ -19,11 +20,13 @@ SYMBOLS: Mapping[str, str] = {
     "first": "x_1",
     "second": "x_2",
     "distance": "d",
+    "cosine": "c",
+    "positive": "d_+",
+    "negative": "d_-",
     "variance": "v",
     "target": "y",
     "log_target": "t",
     "count": "k",
-    "error": "e",
     "margin": "m",
     "positive_weight": "w",
     "constant": "c",
@@ -31,7 +34,7 @@ SYMBOLS: Mapping[str, str] = {
     "beta": r"\beta",
     "eps": r"\varepsilon",
 }
-"""The letters of names that losses share; one letter, or a word in upright type, for any other name."""
+"""The letters of the arguments that losses share. Any other name that is longer than a letter is written out."""
 
 
 def latex(formula: Formula, symbols: Mapping[str, str] | None = None) -> str:
@@ -39,8 +42,9 @@ def latex(formula: Formula, symbols: Mapping[str, str] | None = None) -> str:
 
     symbols: letters for its names, such as `{"prediction": r"\hat y"}`, before those of `SYMBOLS`.
     """
-    writer = _Writer(formula, {**SYMBOLS, **(symbols or {})})
-    value, *derivatives = (to_sympy(writer.evaluate(result)) for result in formula.results)
+    arguments = {name: SYMBOLS[name] for name in (*formula.operands, *formula.parameters) if name in SYMBOLS}
+    writer = _Writer(formula, {"error": "r", **arguments, **(symbols or {})})
+    value, *derivatives = (_flat(to_sympy(writer.evaluate(result))) for result in formula.results)
     lines = [*writer.lines, rf"\ell &= {_print(value)}"]
     for operand, derivative, differentiable in zip(formula.operands, derivatives, formula.differentiable, strict=True):
         if differentiable:
@@ -63,10 +67,10 @@ class _Writer:
         self.uses = [n.id for part in parts for n in ast.walk(part) if isinstance(n, ast.Name)]
         for statement in formula.statements:
             target, value = statement.targets[0], self.evaluate(statement.value)
-            names = target.elts if isinstance(target, ast.Tuple) else [target]
-            for name, result in zip(names, value if isinstance(target, ast.Tuple) else [value], strict=True):
-                assert isinstance(name, ast.Name)
-                self.scope[name.id] = self.shared(name.id, result)
+            names, values = (target.elts, value) if isinstance(target, ast.Tuple) else ([target], [value])
+            for assigned, result in zip(names, values, strict=True):
+                name = ast.unparse(assigned)
+                self.scope[name] = self.shared(name, result)
 
     def evaluate(self, node: ast.expr) -> Any:
         return eval(compile(ast.Expression(node), "<formula>", "eval"), self.scope)
@@ -76,7 +80,7 @@ class _Writer:
         if self.uses.count(name) < 2 or not isinstance(value, Expression) or value.sympy.is_Atom:
             return value
         letter = self.letter(name)
-        self.lines.append(f"{letter} &= {_print(value.sympy)}")
+        self.lines.append(f"{letter} &= {_print(_flat(value.sympy))}")
         return symbol(letter)
 
     def letter(self, name: str) -> str:
@@ -85,6 +89,15 @@ class _Writer:
             letter = rf"\text{{{name.replace('_', ' ')}}}"
         self.letters[name] = letter
         return letter
+
+
+def _flat(expression: Any) -> Any:
+    """Cases inside of cases as one list of cases."""
+
+    def nested(part: Any) -> bool:
+        return isinstance(part, Piecewise) and any(branch.has(Piecewise) for branch, _ in part.args)
+
+    return expression.replace(nested, piecewise_fold)
 
 
 class _Printer(LatexPrinter):  # type: ignore[misc]
@@ -96,10 +109,14 @@ class _Printer(LatexPrinter):  # type: ignore[misc]
     def _print_polygamma(self, expression: Any, exp: str | None = None) -> str:
         return self._powered(rf"\psi\left({self._print(expression.args[1])}\right)", exp)
 
+    def _print_Float(self, expression: Any) -> str:
+        text: str = super()._print_Float(expression)
+        return text.removeprefix(r"1.0 \cdot ")
+
     def _powered(self, text: str, exp: str | None) -> str:
         return text if exp is None else rf"\left({text}\right)^{{{exp}}}"
 
 
 def _print(expression: Any) -> str:
-    text: str = _Printer({"ln_notation": False}).doprint(expression)
+    text: str = _Printer({"mul_symbol": r" \, "}).doprint(expression)
     return text

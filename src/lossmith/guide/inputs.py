@@ -92,8 +92,9 @@ def _encode(column: pl.Series) -> tuple[Array | None, bool, str]:
         return values, False, ""
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         text = column.cast(pl.String)
-        if text.n_unique() > min(MOST_CATEGORIES, max(2, len(text) // 3)):
-            return None, True, f"text with {text.n_unique()} different values"
+        categories = text.drop_nulls().n_unique()
+        if categories > min(MOST_CATEGORIES, max(2, len(text) // 3)):
+            return None, True, f"text with {categories} different values"
         codes = text.rank("dense").cast(pl.Float64).to_numpy().astype(np.float64)
         return codes, True, ""
     return None, False, f"values of type {dtype}"

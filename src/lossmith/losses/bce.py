@@ -74,6 +74,7 @@ def binary_cross_entropy(
     checks.floating(loss, input=input)
     checks.same_shape(loss, ValueError, input=input, target=target)
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
+    checks.fits(loss, "mask", how.mask, input.shape, "the unreduced loss")
     invalid = checks.within_unit(
         loss, "input", input, how.mask, "write torch.sigmoid(input), or better binary_cross_entropy_with_logits"
     )

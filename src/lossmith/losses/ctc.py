@@ -6,7 +6,7 @@ from torch import Tensor
 from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
-from ..facts import LOG_PROBABILITY, REALS, Facts, Loss
+from ..facts import REALS, Facts, Loss
 from ..loops.lattice import LabelSequences, Lengths, active_frames, ctc_nll, label_sequences
 from ..overrides import overridable
 from ..reduction import Normalizer, Reduction, plan, reduce
@@ -107,6 +107,8 @@ def ctc_loss_with_logits(
     .. math::
         \ell(x, l) = -\log \sum_{\pi \to l} \prod_t \mathrm{softmax}(x_t)_{\pi_t} \qquad
         \frac{\partial \ell}{\partial x_{t,c}} = \mathrm{softmax}(x_t)_c - P(\pi_t = c \mid \pi \to l)
+
+    Source: as of :func:`ctc_loss`.
 
     Args:
         logits: scores :math:`x`, (T, N, C) or (T, C), a floating dtype; no softmax before it.
@@ -272,6 +274,20 @@ class CTCWithLogitsLoss(CTCLoss):
         )
 
 
+def _least(
+    scores: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int = 0, **_: object
+) -> Tensor:
+    """Log-probabilities that are sure of one path: a label a frame, a blank between equal ones and at the end."""
+    path = torch.full(scores.shape[:2], blank)
+    for n, length in enumerate(target_lengths.tolist()):
+        frame, previous = 0, None
+        for label in targets[n, :length].tolist():
+            frame += label == previous
+            path[frame, n] = label
+            frame, previous = frame + 1, label
+    return torch.log(torch.nn.functional.one_hot(path, scores.shape[-1]).to(scores.dtype))
+
+
 LOSSES = (
     Loss(
         function=ctc_loss,
@@ -279,10 +295,10 @@ LOSSES = (
         family="distributions and sequences",
         facts=Facts(
             convex=False,
-            lipschitz=lambda frames=1, **_: frames**0.5,
-            prediction=LOG_PROBABILITY,
+            lipschitz=lambda log_probs, **_: float(log_probs.shape[0] ** 0.5),
+            prediction="log-probabilities",
             target="label sequences",
-            minimiser=None,
+            minimiser=lambda log_probs, **arguments: _least(log_probs, **arguments),
             denominator="samples",
         ),
     ),
@@ -292,10 +308,10 @@ LOSSES = (
         family="distributions and sequences",
         facts=Facts(
             convex=False,
-            lipschitz=lambda frames=1, **_: (2 * frames) ** 0.5,
+            lipschitz=lambda logits, **_: float((2 * logits.shape[0]) ** 0.5),
             prediction=REALS,
             target="label sequences",
-            minimiser=None,
+            minimiser=lambda logits, **arguments: _least(logits, **arguments),
             denominator="samples",
         ),
     ),

@@ -114,18 +114,21 @@ def gaussian_nll_loss(
         variance = max(_not_negative(loss, var), eps)
         constant += 0.5 * math.log(variance) if variance != 0 else -math.inf
         return pointwise(loss, gaussian_of_one_variance, (input, target), (variance, constant), how, composite=True)
-    var = _along(loss, var, input, target)
+    shape = input.shape
+    if target.shape != shape:
+        shape = torch.broadcast_shapes(shape, target.shape)  # type: ignore[no-untyped-call]
+    var = _along(loss, var, input, shape)
+    checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
     invalid = _negative(loss, var, how.mask)
     formula = gaussian_clamped if clamp_gradient else gaussian
     return pointwise(loss, formula, (input, target, var), (eps, constant), how, invalid=invalid, composite=True)
 
 
-def _along(loss: str, var: Tensor, input: Tensor, target: Tensor) -> Tensor:
+def _along(loss: str, var: Tensor, input: Tensor, shape: torch.Size) -> Tensor:
     """The variances in a shape that broadcasts to the loss."""
     checks.real(loss, var=var)
     if var.shape != input.shape and var.shape == input.shape[:-1]:
         return var.unsqueeze(-1)
-    shape: torch.Size = torch.broadcast_shapes(input.shape, target.shape)  # type: ignore[no-untyped-call]
     checks.fits(loss, "var", var, shape, "input and target")
     return var
 

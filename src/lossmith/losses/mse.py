@@ -47,9 +47,8 @@ def mse_loss(
     Source: Gauss, "Theoria combinationis observationum erroribus minimis obnoxiae" (1823).
 
     Args:
-        input: predictions :math:`x`, any shape, in the unit of the target; a floating dtype (integers are computed in
-            the default dtype).
-        target: :math:`y`, of the same shape (others broadcast; a result larger than both warns).
+        input: predictions :math:`x`, any shape, in the unit of the target; a floating dtype.
+        target: :math:`y`, of the same shape (others broadcast; a result larger than both warns); any real dtype.
         size_average, reduce: torch's legacy arguments.
         reduction: ``none``, ``mean``, ``sum`` or ``batchmean``; see :doc:`/reductions`. The result is in the target's
             unit squared.
@@ -60,7 +59,7 @@ def mse_loss(
     Raises:
         RuntimeError: the shapes can't be broadcast together.
         ValueError: weight has another shape than input; an unknown reduction.
-        NotImplementedError: complex numbers.
+        NotImplementedError: complex numbers, or integers for both.
 
     >>> import torch, lossmith
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)

@@ -69,7 +69,7 @@ def multi_margin_loss(
     loss = "multi_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     _check_settings(loss, p, weight)
-    checks.score_rows(loss, input)
+    checks.score_rows(loss, input, target)
     classes = input.shape[-1] if input.dim() else 1
     target = _label_shape(loss, input, target)
     compute, result = dtypes(input)
@@ -96,11 +96,10 @@ def _check_settings(loss: str, p: float, weight: Tensor | None) -> None:
 
 def _label_shape(loss: str, input: Tensor, target: Tensor) -> Tensor:
     """Labels as int64: (N) for (N, C); () or (1) for one row, whatever the shape of its scores."""
-    checks.tensor(loss, "target", target)
     one_row = input.dim() < 2 or input.shape[0] == 1
     if target.shape != input.shape[:-1] and not (one_row and target.shape in ((), (1,))):
         raise RuntimeError(
-            f"{loss}: target tensor should be 1-D with one label for each row of the input, got "
+            f"{loss}: target tensor should be 1-D, one label for each row of the input, {tuple(input.shape[:-1])}, got "
             f"{checks.shapes(input=input, target=target)}; write target.argmax(-1) for one-hot rows"
         )
     return checks.integers(loss, "target", target)

@@ -62,7 +62,7 @@ def multilabel_margin_loss(
     """
     loss = "multilabel_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    checks.score_rows(loss, input)
+    checks.score_rows(loss, input, target)
     target = _label_shape(loss, input, target)
     compute, result = dtypes(input)
     rows = input.to(compute) if input.dim() else input.to(compute).reshape(1)
@@ -71,7 +71,6 @@ def multilabel_margin_loss(
 
 
 def _label_shape(loss: str, input: Tensor, target: Tensor) -> Tensor:
-    checks.tensor(loss, "target", target)
     one_score = input.dim() < 2 and input.numel() == 1
     if target.shape != input.shape and not (one_score and target.shape in ((), (1,))):
         raise RuntimeError(

@@ -1,5 +1,7 @@
 """Smooth L1 loss: the absolute error, rounded off below beta."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -52,9 +54,8 @@ def smooth_l1_loss(
     Source: Girshick, "Fast R-CNN", ICCV (2015), equation 3, with :math:`\beta = 1`.
 
     Args:
-        input: predictions :math:`x`, any shape, in the unit of the target; a floating dtype (integers are computed in
-            the default dtype).
-        target: :math:`y`, of the same shape (others broadcast; a result larger than both warns).
+        input: predictions :math:`x`, any shape, in the unit of the target; a floating dtype.
+        target: :math:`y`, of the same shape (others broadcast; a result larger than both warns); any real dtype.
         size_average, reduce: torch's legacy arguments.
         reduction: ``none``, ``mean``, ``sum`` or ``batchmean``; see :doc:`/reductions`.
         beta: where the parabola ends, in the unit of the target; 0 or more.
@@ -63,7 +64,7 @@ def smooth_l1_loss(
     Raises:
         RuntimeError: beta is below 0, or the shapes can't be broadcast together.
         ValueError: an unknown reduction.
-        NotImplementedError: complex numbers.
+        NotImplementedError: complex numbers, or integers for both.
 
     >>> import torch, lossmith
     >>> x, y = torch.tensor([0.1, 5.0]), torch.zeros(2)
@@ -81,9 +82,12 @@ def smooth_l1_loss(
     checks.broadcastable(loss, input=input, target=target)
     checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     input, target = checks.broadcast(input, target)
-    if beta < torch.finfo(dtypes(input, target)[0]).tiny:
-        # 1 / beta overflows there, and l1 differs by less than half of beta
+    limits = torch.finfo(dtypes(input, target)[0])
+    if beta < limits.tiny:
+        # 1 / beta may overflow there, and l1 differs by less than half of beta
         return pointwise(loss, l1, (input, target), (), how)
+    if beta > limits.max:
+        beta = math.inf
     return pointwise(loss, smooth_l1, (input, target), (beta,), how)
 
 

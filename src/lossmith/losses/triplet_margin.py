@@ -11,7 +11,7 @@ from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..formula import Real, Reals, formula, hinge, sign, where
 from ..loops.masking import hide_rows
-from ..loops.pairwise import distance
+from ..loops.pairwise import distance, full_precision
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
@@ -85,6 +85,7 @@ def triplet_margin_loss(
     _check_norm(loss, p)
     check_vectors(loss, how.reduction, swap, anchor=anchor, positive=positive, negative=negative)
     _, result = dtypes(anchor, positive, negative)
+    anchor, positive, negative = (full_precision(vectors) for vectors in (anchor, positive, negative))
     if how.mask is not None:
         checks.fits(loss, "mask", how.mask, _batch(anchor, positive, negative), "the unreduced loss")
         anchor, positive, negative = hide_triplets(anchor, positive, negative, how.mask)
@@ -98,7 +99,10 @@ def triplet_margin_loss(
 def check_margin(loss: str, margin: float) -> None:
     """Raises ValueError unless the margin is above 0."""
     if margin <= 0:
-        raise ValueError(f"{loss}: margin must be greater than 0, got {margin!r}, in the unit of the distances")
+        raise ValueError(
+            f"{loss}: margin must be greater than 0, got {margin!r}: it is by how much the negative is to be farther; "
+            f"write margin=1.0 for torch's default"
+        )
 
 
 def _check_norm(loss: str, p: float) -> None:
@@ -183,8 +187,9 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
         normalizer: Normalizer = None,
         on_empty: str = "nan",
     ) -> None:
-        super().__init__(margin, p, eps, swap, size_average, reduce, reduction)
+        check_margin(type(self).__name__, margin)
         _check_norm(type(self).__name__, p)
+        super().__init__(margin, p, eps, swap, size_average, reduce, reduction)
         self._settle(normalizer, on_empty)
 
     def forward(

@@ -1,6 +1,5 @@
 """Triplet margin with a distance of one's own."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -10,7 +9,7 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.pairwise import PairwiseDistance, distance
+from ..loops.pairwise import PairwiseDistance, distance, full_precision
 from ..overrides import overridable
 from ..reduction import Normalizer, plan, reduce
 from .triplet_margin import check_dimensions, check_margin, check_vectors, hide_triplets, minimiser, triplet
@@ -73,15 +72,15 @@ def triplet_margin_with_distance_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
     check_margin(loss, margin)
     vectors = {"anchor": anchor, "positive": positive, "negative": negative}
-    own = distance_function is None or isinstance(distance_function, PairwiseDistance)
-    if own:
+    if distance_function is None or isinstance(distance_function, PairwiseDistance):
         check_vectors(loss, how.reduction, swap, **vectors)
+        _, result = dtypes(anchor, positive, negative, composite=True)
+        anchor, positive, negative = (full_precision(t) for t in vectors.values())
+        near, far = _distances(loss, anchor, positive, negative, distance_function or distance, swap, how.mask)
     else:
         check_dimensions(loss, **vectors)
-    near, far = _distances(loss, anchor, positive, negative, distance_function or distance, swap, how.mask)
-    operands = (anchor, positive, negative) if own else (near, far)
-    compute, result = dtypes(*operands, composite=True)
-    if not own:
+        near, far = _distances(loss, anchor, positive, negative, distance_function, swap, how.mask)
+        compute, result = dtypes(near, far, composite=True)
         near, far = near.to(compute), far.to(compute)
     return reduce(loss, triplet.value(near, far, margin), how, result)
 
@@ -145,6 +144,7 @@ class TripletMarginWithDistanceLoss(Criterion, torch.nn.TripletMarginWithDistanc
         normalizer: Normalizer = None,
         on_empty: str = "nan",
     ) -> None:
+        check_margin(type(self).__name__, margin)
         measure = PairwiseDistance() if distance_function is None else distance_function
         super().__init__(distance_function=measure, margin=margin, swap=swap, reduction=reduction)
         self._settle(normalizer, on_empty)
@@ -172,8 +172,8 @@ class TripletMarginWithDistanceLoss(Criterion, torch.nn.TripletMarginWithDistanc
 
 
 def _lipschitz(anchor: Tensor, distance_function: Distance | None = None, **_: object) -> float:
-    """As of triplet_margin_loss for the Euclidean distance, of any other one as it is (unknown: no bound)."""
-    return float(6**0.5) if distance_function is None else math.inf
+    """As of triplet_margin_loss; of a distance of one's own the bound of all p-norms, which it may exceed."""
+    return float(6**0.5 if distance_function is None else (6 * anchor.shape[-1]) ** 0.5)
 
 
 LOSS = Loss(

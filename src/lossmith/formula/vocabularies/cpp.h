@@ -27,6 +27,11 @@ inline T sign(const T x) {
 }
 
 template <typename T>
+inline T step(const T x) {
+    return T(x >= T(0));
+}
+
+template <typename T>
 inline T sqrt(const T x) {
     return std::sqrt(x);
 }

@@ -40,6 +40,10 @@ def sign(x: Real) -> Real:
     return context.mpf((x > 0) - (x < 0))
 
 
+def step(x: Real) -> Real:
+    return context.mpf(x >= 0)
+
+
 def sqrt(x: Real) -> Real:
     return nan if x < 0 else context.sqrt(x)
 

@@ -90,6 +90,10 @@ def sign(x: Real) -> Expression:
     return Expression(sympy.sign(to_sympy(x)))
 
 
+def step(x: Real) -> Expression:
+    return Expression(sympy.Piecewise((1, to_sympy(x) >= 0), (0, True)))
+
+
 def sqrt(x: Real) -> Expression:
     return Expression(sympy.sqrt(to_sympy(x)))
 

@@ -4,6 +4,7 @@ Each is differentiable as `formula/vocabulary.py` says, at its kinks and at infi
 value's derivative exists. Arguments are tensors or Python numbers; at least one is a tensor.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -27,6 +28,10 @@ def sign(x: Real) -> Tensor:
     return torch.sgn(x)
 
 
+def step(x: Real) -> Tensor:
+    return (x >= 0).to(x.dtype)
+
+
 def softplus(x: Real) -> Tensor:
     # torch.nn.functional.softplus turns linear above a threshold of 20, which float64 can see.
     return -torch.nn.functional.logsigmoid(-x)
@@ -41,11 +46,15 @@ def maximum(x: Real, y: Real) -> Tensor:
 
 
 def _extremum(function: Any, bound: str, x: Real, y: Real) -> Tensor:
-    if isinstance(x, Tensor) and isinstance(y, Tensor):
+    if not _is_number(x) and not _is_number(y):
         result: Tensor = function(x, y)
         return result
-    tensor, number = (x, y) if isinstance(x, Tensor) else (y, x)
+    tensor, number = (x, y) if _is_number(y) else (y, x)
     return torch.clamp(tensor, **{bound: number})
+
+
+def _is_number(x: Real) -> bool:
+    return isinstance(x, int | float | torch.SymInt | torch.SymFloat)
 
 
 def hinge(x: Real) -> Tensor:
@@ -70,7 +79,10 @@ def product(x: Real, y: Real) -> Tensor:
 
 
 def xlogy(x: Real, y: Real) -> Tensor:
-    safe = torch.where((x == 0) & (y <= 0), 1.0, y)
+    if _is_number(y):
+        y = torch.full_like(x, y)
+    # where x is 0 and the logarithm infinite, it is replaced, and its slope with it
+    safe = torch.where((x == 0) & ((y <= 0) | (y == math.inf)), 1.0, y)
     result: Tensor = x * torch.log(safe)
     return result
 
@@ -80,24 +92,22 @@ _LOG_FLOOR = -100.0  # and clamps the logarithms here
 
 
 def log_probability(p: Real) -> Tensor:
-    return _with_floored_slope(torch.log, p, p)
+    return _with_floored_slope(torch.log, p, p, (p - 0.5 * p * p) / _SLOPE_FLOOR)
 
 
 def log_complement(p: Real) -> Tensor:
-    return _with_floored_slope(torch.log1p, -p, 1 - p)
+    return _with_floored_slope(torch.log1p, -p, p, -(0.5 * p * p) / _SLOPE_FLOOR)
 
 
-def _with_floored_slope(logarithm: Any, argument: Tensor, p: Tensor) -> Tensor:
-    """The floored logarithm of p, which `logarithm(argument)` computes best.
+def _with_floored_slope(logarithm: Any, argument: Tensor, p: Tensor, carrier: Tensor) -> Tensor:
+    """The floored logarithm; where p (1 - p) is below its floor, with the slope of the carrier.
 
-    Where p (1 - p) is below the floor, the slope is (1 - p) / floor: the slope of (p - p * p / 2) / floor, which is
-    added to the value and taken away again without its gradient.
+    The carrier is added to the value and taken away again without its gradient.
     """
     if not torch.is_grad_enabled():
         return torch.clamp(logarithm(argument), min=_LOG_FLOOR)
     inside = p * (1 - p) > _SLOPE_FLOOR
     value = torch.clamp(logarithm(argument.detach()), min=_LOG_FLOOR)
-    carrier = (p - 0.5 * p * p) / _SLOPE_FLOOR
     # the argument is replaced where it is not used, so that the unused branch has a finite slope
     safe = torch.where(inside, argument, 0.5)
     return torch.where(inside, logarithm(safe), value + (carrier - carrier.detach()))

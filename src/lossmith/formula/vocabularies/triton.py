@@ -5,6 +5,9 @@ Written on the few functions that Triton has in both: its own libdevice has no i
 Float32 and float64; half precision is to be cast before.
 """
 
+# mypy: disable-error-code="untyped-decorator"
+# Triton comes without types.
+
 import triton
 import triton.language as tl
 
@@ -102,6 +105,11 @@ def abs(x: tl.tensor) -> tl.tensor:
 @triton.jit
 def sign(x: tl.tensor) -> tl.tensor:
     return (x > 0.0).to(x.dtype) - (x < 0.0).to(x.dtype)
+
+
+@triton.jit
+def step(x: tl.tensor) -> tl.tensor:
+    return (x >= 0.0).to(x.dtype)
 
 
 @triton.jit
@@ -211,9 +219,9 @@ def log_complement(p: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def _polynomial(s: tl.tensor, coefficients: tl.constexpr) -> tl.tensor:
+def _polynomial(s: tl.tensor, coefficients: tl.constexpr, count: tl.constexpr) -> tl.tensor:
     total = tl.zeros_like(s)
-    for i in tl.static_range(len(coefficients)):
+    for i in tl.static_range(count):
         total = total * s + coefficients[i]
     return total
 
@@ -221,7 +229,7 @@ def _polynomial(s: tl.tensor, coefficients: tl.constexpr) -> tl.tensor:
 @triton.jit
 def _lgamma_of_positive(x: tl.tensor) -> tl.tensor:
     inverse = 1.0 / x
-    series = inverse * _polynomial(inverse * inverse, LGAMMA_SERIES)
+    series = inverse * _polynomial(inverse * inverse, LGAMMA_SERIES, 7)
     large = (x - 0.5) * (tl.log(x) - 1.0) + 0.4189385332046727 + series
     # lgamma(x) = lgamma(2 + lead) + a logarithm; from 1/2 to 3/2 by one step up, which keeps what is near 1 exact
     up = tl.where(x < 0.5, x * (x + 1.0), x)
@@ -232,7 +240,7 @@ def _lgamma_of_positive(x: tl.tensor) -> tl.tensor:
         down = tl.where(above, down * (lead + 1.0), down)
         lead = tl.where(above, lead - 1.0, lead)
     log_factor = tl.where(x < 1.5, -tl.log(up), tl.log(down))
-    small = lead * _polynomial(lead, LGAMMA_OVER_LEAD) + log_factor
+    small = lead * _polynomial(lead, LGAMMA_OVER_LEAD, 19) + log_factor
     return tl.where(x == INFINITY, x, tl.where(x >= 10.0, large, small))
 
 
@@ -240,9 +248,9 @@ def _lgamma_of_positive(x: tl.tensor) -> tl.tensor:
 def lgamma(x: tl.tensor) -> tl.tensor:
     y = tl.abs(x)
     part = y - tl.floor(y)
-    sine = tl.sin(PI * tl.where(part > 0.5, 1.0 - part, part))
+    sine = tl.sin(tl.where(part > 0.5, 1.0 - part, part) * PI)
     of_positive = _lgamma_of_positive(y)
-    reflected = tl.where(part == 0.0, INFINITY, tl.log(PI / (y * sine)) - of_positive)
+    reflected = tl.where(part == 0.0, INFINITY, -tl.log(y * sine / PI) - of_positive)
     return tl.where((x < 0.0) & (y < INFINITY), reflected, of_positive)
 
 
@@ -250,7 +258,7 @@ def lgamma(x: tl.tensor) -> tl.tensor:
 def _digamma_of_positive(x: tl.tensor) -> tl.tensor:
     inverse = 1.0 / x
     square = inverse * inverse
-    large = tl.log(x) - 0.5 * inverse - square * _polynomial(square, DIGAMMA_SERIES)
+    large = tl.log(x) - 0.5 * inverse - square * _polynomial(square, DIGAMMA_SERIES, 7)
     # shifted into 1 to 2, where the root is taken out, so that the relative accuracy holds beside it
     base = tl.where(x < 1.0, x + 1.0, x)
     shift = tl.where(x < 1.0, -inverse, 0.0)
@@ -259,7 +267,7 @@ def _digamma_of_positive(x: tl.tensor) -> tl.tensor:
         base = tl.where(above, base - 1.0, base)
         shift = tl.where(above, shift + 1.0 / base, shift)
     lead = (base - 1.4616320133209229) - 1.3164743948970015e-07
-    small = lead * _polynomial(base - 1.5, DIGAMMA_OVER_LEAD) + shift
+    small = lead * _polynomial(base - 1.5, DIGAMMA_OVER_LEAD, 22) + shift
     return tl.where(x >= 10.0, large, small)
 
 
@@ -267,8 +275,8 @@ def _digamma_of_positive(x: tl.tensor) -> tl.tensor:
 def digamma(x: tl.tensor) -> tl.tensor:
     y = tl.abs(x)
     part = y - tl.floor(y)
-    angle = PI * tl.where(part > 0.5, part - 1.0, part)
+    angle = tl.where(part > 0.5, part - 1.0, part) * PI
     of_positive = _digamma_of_positive(tl.where(x < 0.0, y, x))
-    reflected = of_positive + 1.0 / y + PI * tl.cos(angle) / tl.sin(angle)
+    reflected = of_positive + 1.0 / y + tl.cos(angle) / tl.sin(angle) * PI
     undefined = (part == 0.0) | (y == INFINITY)
     return tl.where(x < 0.0, tl.where(undefined, NAN, reflected), of_positive)

@@ -22,8 +22,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn.functional import pad
+
+from ...backend import transforming
 
 Adder = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,23 +46,11 @@ def ctc_nll(log_probs: Tensor, labels: Tensor, frames: Tensor, lengths: Tensor, 
     certain_blank = torch.where(torch.arange(columns.shape[1], device=columns.device) == 0, 0.0, -torch.inf)
     emissions = torch.where(active, emissions, certain_blank.to(emissions.dtype))
     repeated = columns[:, 1:] == columns[:, :-1]
-    transformed = torch._C._are_functorch_transforms_active()
-    if _forward_mode(emissions, transformed):
+    if transforming():
         return -_forward(emissions, repeated, lengths, _add)
-    with_occupancy = torch.is_grad_enabled() and (emissions.requires_grad or transformed)
-    run = _Lattice.apply if transformed else torch.ops.lossmith.ctc_lattice
-    log_sum: Tensor = run(emissions, repeated, lengths, with_occupancy)[0]
+    with_occupancy = torch.is_grad_enabled() and emissions.requires_grad
+    log_sum: Tensor = torch.ops.lossmith.ctc_lattice(emissions, repeated, lengths, with_occupancy)[0]
     return -log_sum
-
-
-def _forward_mode(emissions: Tensor, transformed: bool) -> bool:
-    """Whether forward-mode derivatives are being taken; they go through every step."""
-    if torch.compiler.is_compiling():
-        return False
-    if transformed:
-        levels = torch._C._functorch.get_interpreter_stack()
-        return any(level.key() == torch._C._functorch.TransformType.Jvp for level in levels)
-    return forward_ad.unpack_dual(emissions).tangent is not None
 
 
 def active_frames(size: int, frames: Tensor) -> Tensor:
@@ -73,18 +62,18 @@ def active_frames(size: int, frames: Tensor) -> Tensor:
 
 
 def _sweep(frames: Iterable[Tensor], skip: Tensor, start: Tensor, add: Adder) -> Iterator[Tensor]:
-    """B(0) ... B(S), L(0) ... L(S) after each frame, (2S + 2, N), from emissions (S + 1, N) of blank and labels.
+    """B(0) ... B(S), L(0) ... L(S) after each frame, (2S + 2, N), from those before it and emissions (S + 1, N).
 
     skip (S, N) is 0 where a label may follow the one before at once, else -inf.
     """
-    blank, label = start, torch.full_like(start, -torch.inf)
+    blank, label = start.chunk(2)
     nothing = label[:1]
     for emissions in frames:
         into_blank = add(blank, label)
         into_label = torch.maximum(blank[:-1], into_blank[:-1] + skip)
         states = torch.cat([into_blank + emissions[:1], nothing, add(label[1:], into_label) + emissions[1:]])
         yield states
-        blank, label = states.split(len(start))
+        blank, label = states.chunk(2)
 
 
 def _add(a: Tensor, b: Tensor) -> Tensor:
@@ -101,8 +90,8 @@ def _skip(emissions: Tensor, repeated: Tensor) -> Tensor:
 
 
 def _only(at: Tensor, emissions: Tensor) -> Tensor:
-    """Log-probabilities of blanks of which one, `at`, is certain: (S + 1, N)."""
-    states = torch.arange(emissions.shape[2], device=at.device).unsqueeze(1)
+    """The states when blank number `at` is certain: (2S + 2, N)."""
+    states = torch.arange(2 * emissions.shape[2], device=at.device).unsqueeze(1)
     return torch.where(states == at, 0.0, -torch.inf).to(emissions.dtype)
 
 
@@ -217,38 +206,3 @@ _LIBRARY.define(
 _LIBRARY.impl("ctc_lattice", _lattice, "CompositeExplicitAutograd")
 torch.library.register_fake("lossmith::ctc_lattice", _shapes, lib=_LIBRARY)
 torch.library.register_autograd("lossmith::ctc_lattice", _backward, setup_context=_setup_context, lib=_LIBRARY)
-
-
-class _Lattice(torch.autograd.Function):
-    """The operator as the transforms of torch.func need it, which do not know operators of others."""
-
-    setup_context = staticmethod(_setup_context)
-    backward = staticmethod(_backward)
-
-    @staticmethod
-    def forward(emissions: Tensor, repeated: Tensor, lengths: Tensor, with_occupancy: bool) -> tuple[Tensor, Tensor]:
-        result: tuple[Tensor, Tensor] = torch.ops.lossmith.ctc_lattice(emissions, repeated, lengths, with_occupancy)
-        return result
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], emissions: Tensor, repeated: Tensor, lengths: Tensor, flag: bool
-    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int | None]]:
-        """One batch more is more samples."""
-        size = info.batch_size
-        frames = _fold(emissions, in_dims[0], 1, size)
-        log_sum, occupancy = _Lattice.apply(frames, _fold(repeated, in_dims[1], 0, size), _fold(lengths, in_dims[2], 0, size), flag)
-        log_sum = log_sum.unflatten(0, (size, -1))
-        if not flag:
-            return (log_sum, occupancy), (0, None)
-        return (log_sum, occupancy.unflatten(1, (size, -1))), (0, 1)
-
-
-def _fold(tensor: Tensor, batch: int | None, samples: int, size: int) -> Tensor:
-    """A batch dimension of vmap made part of the dimension of samples."""
-    if batch is None:
-        tensor = tensor.unsqueeze(samples)
-        tensor = tensor.expand(*tensor.shape[:samples], size, *tensor.shape[samples + 1 :])
-    else:
-        tensor = tensor.movedim(batch, samples)
-    return tensor.flatten(samples, samples + 1)

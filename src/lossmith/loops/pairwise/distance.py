@@ -8,8 +8,13 @@ from torch import Tensor
 from ...backend import dtypes
 
 
+def full_precision(vectors: Tensor) -> Tensor:
+    """Half precision as float32, once for all distances that a vector takes part in: its gradient is rounded once."""
+    return vectors.float() if vectors.dtype in (torch.float16, torch.bfloat16) else vectors
+
+
 def distance(x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6) -> Tensor:
-    """The p-norm of x - y + eps along the last dimension, as torch.pairwise_distance; half precision as float32.
+    """The p-norm of x - y + eps along the last dimension, as torch.pairwise_distance.
 
     Where the distance is 0 its gradient is 0, for every p. Integers are subtracted as integers, as torch does.
     """

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ... import checks
 from ...backend import dtypes, transforming
 from ...formula import Formula
 from ...reduction import Reduction, reduce
@@ -37,6 +38,8 @@ def pointwise(
     if invalid is not None:
         operands = [torch.where(invalid, 1, o) if isinstance(o, Tensor) else o for o in operands]
     if how.mask is not None:
+        shape = torch.broadcast_shapes(*(o.shape for o in operands if isinstance(o, Tensor)))  # type: ignore[no-untyped-call]
+        checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
         # 1 is a point where every formula is finite, with finite derivatives
         operands = [torch.where(how.mask, o, 1) if isinstance(o, Tensor) else o for o in operands]
     if torch.compiler.is_compiling() and not transforming():

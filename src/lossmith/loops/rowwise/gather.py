@@ -11,7 +11,9 @@ def negative_pick(scores: Tensor, labels: ClassLabels, dim: int, weight: Tensor 
     if scores.shape[dim] == 0:
         return labels.spoil(scores.to(dtype).sum(dim))
     # gathered before it is converted: only the picked entries are touched
-    values = -labels.blank(scores.gather(dim, labels.label.unsqueeze(dim)).squeeze(dim).to(dtype))
+    picked = labels.blank(scores.gather(dim, labels.label.unsqueeze(dim)).squeeze(dim).to(dtype))
+    # the power of 1 is in the graph of the gradient, so that a second derivative is 0, as torch's, and not an error
+    values = -(picked**1)
     if weight is not None:
         values = values * labels.pick(weight)
     return labels.spoil(values)

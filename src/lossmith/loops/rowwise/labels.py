@@ -34,7 +34,12 @@ class ClassLabels(NamedTuple):
 
     def pick(self, per_class: Tensor) -> Tensor:
         """Each row's entry of a vector over classes."""
-        return per_class[self.label]
+        return pick(per_class, self.label)
+
+
+def pick(per_class: Tensor, label: Tensor) -> Tensor:
+    """The entries of a vector at labels of any shape; () too, which an index in brackets would read."""
+    return per_class[label.unsqueeze(0)].squeeze(0)
 
 
 def class_labels(

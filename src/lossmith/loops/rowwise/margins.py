@@ -25,16 +25,18 @@ def margins_of_set(scores: Tensor, sets: LabelSets) -> Tensor:
     """The sum over labels j of the set and classes i outside of max(0, 1 - x_j + x_i) of each row, by classes.
 
     The loss is linear between kinks: it is the sum of slope times score, with slopes from counts, so the pairs are
-    never laid out. The sum is taken in float64, around the highest class outside of the set: no score with a slope
-    is farther from it than the largest hinge, so nothing cancels that the pairs themselves would keep.
+    never laid out. The slopes sum to 0, so the scores may be counted from anywhere: from the middle of those that have
+    a slope, so that large scores do not cancel, and in float64.
     """
-    inside = sets.times > 0
     slopes = _slopes(scores.detach(), sets.times)
-    wide = scores.double() - inside.double()
-    centre = torch.where(inside, -torch.inf, wide.detach()).amax(-1, keepdim=True)
+    wide = scores.double() - (sets.times > 0).double()
+    centre = _product(slopes.abs(), wide.detach()).sum(-1, keepdim=True) / slopes.abs().sum(-1, keepdim=True)
     centre = torch.where(centre.isfinite(), centre, 0)
-    terms = torch.where(slopes == 0, 0, slopes * (wide - centre))
-    return sets.spoil(terms.sum(-1) / scores.shape[-1])
+    return sets.spoil(_product(slopes, wide - centre).sum(-1) / scores.shape[-1])
+
+
+def _product(slopes: Tensor, scores: Tensor) -> Tensor:
+    return torch.where(slopes == 0, 0, slopes * scores)
 
 
 def _slopes(scores: Tensor, times: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...backend import transforming
 from ...formula import product
-from .labels import ClassLabels
+from .labels import ClassLabels, pick
 
 
 def softmax_with_labels(
@@ -102,7 +102,7 @@ class _Surprisals(torch.autograd.Function):
         result = (of_label + through_total).unsqueeze(dim) * p - share
         on_label = of_label * torch.expm1(-surprisal) + through_total * torch.exp(-surprisal)
         if ctx.all_classes:
-            on_label = on_label - (of_all if weight is None else of_all * weight[label])
+            on_label = on_label - (of_all if weight is None else of_all * pick(weight, label))
         result = result.scatter(dim, index, on_label.unsqueeze(dim))
         if used is not None:
             result = torch.where(used.unsqueeze(dim), result, 0)

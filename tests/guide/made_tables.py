@@ -127,3 +127,33 @@ BRANCHES: dict[str, tuple[Callable[[], pl.DataFrame], str, str, str]] = {
     "distributions": (distributions, "y0,y1,y2,y3", "distributions", "KLDivLoss"),
     "percentages": (lambda: distributions(total=100), "y0,y1,y2,y3", "distributions", "KLDivLoss"),
 }
+
+
+# Tables where what the tree goes by is there, and yet another loss does better.
+
+
+def _far_from_the_rest(rows: int, classes: int, shift: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rare classes that one can tell by themselves: weights then only raise false alarms."""
+    g = np.random.default_rng(0)
+    rare = rows // 20
+    codes = np.repeat(np.arange(classes), [rows - rare * (classes - 1)] + [rare] * (classes - 1))
+    x = _inputs(g, rows)
+    x[np.arange(rows), codes] += shift * (codes > 0)
+    return x, codes
+
+
+def rare_and_plain() -> pl.DataFrame:
+    x, codes = _far_from_the_rest(3000, 2, 3.0)
+    return _table(x, y=codes)
+
+
+def skewed_and_plain() -> pl.DataFrame:
+    x, codes = _far_from_the_rest(3000, 3, 3.0)
+    return _table(x, y=[("a", "b", "c")[code] for code in codes])
+
+
+def growing_noise_on_a_wave() -> pl.DataFrame:
+    """A mean that is hard to learn: GaussianNLLLoss explains what it has not learned yet as noise, and rests there."""
+    g = np.random.default_rng(0)
+    x = g.uniform(0, 5, (500, 2))
+    return _table(x, y=5 * np.sin(2.5 * x[:, 0]) * x[:, 0] + 0.6 * x[:, 0] * g.normal(size=500))
