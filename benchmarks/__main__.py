@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: lossmith inside torch.compile against torch.nn inside torch.compile, and compile times of CTC."""
+"""`python -m benchmarks`: lossmith inside torch.compile against torch.nn there, and the compile time of CTC."""
 
 import argparse
 import json

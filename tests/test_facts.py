@@ -416,8 +416,13 @@ def test_every_file_of_losses_declares_its_own():
         file = importlib.import_module(f"lossmith.losses.{found.name}")
         declared = getattr(file, "LOSSES", None) or (getattr(file, "LOSS", None),)
         assert all(isinstance(loss, Loss) for loss in declared), f"losses/{found.name}.py has no LOSS or LOSSES"
-        written = {name for name, value in vars(file).items() if hasattr(value, "__prepare_scriptable__")}
-        assert {loss.name for loss in declared} <= written
+        functions = [value for value in vars(file).values() if inspect.isfunction(value)]
+        public = {
+            f.__name__ for f in functions if hasattr(f, "__prepare_scriptable__") and f.__module__ == file.__name__
+        }
+        assert public == {loss.name for loss in declared}, (
+            f"losses/{found.name}.py has a function that no LOSS declares"
+        )
 
 
 def test_functions_and_modules_are_those_of_the_losses():

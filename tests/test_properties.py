@@ -146,6 +146,27 @@ def check_masked(case: Case, reduction: str) -> None:
         assert (loss[~mask] == 0).all()
 
 
+@each_case
+def test_p29_nothing_masked_enters_a_second_derivative(case):
+    arguments = case()
+    mask = mask_for(case.shape(arguments))
+    s = weights_for(mask.shape)
+    clean = second_derivatives(case, arguments, mask=mask, sample_weight=s)
+    spoiled = case.spoil(arguments, mask)
+    identical(second_derivatives(case, spoiled, mask=mask, sample_weight=torch.where(mask, s, math.nan)), clean)
+
+
+def second_derivatives(case: Case, arguments: Arguments, *, mask: torch.Tensor, sample_weight: torch.Tensor):
+    """The gradients of a random combination of the gradients."""
+    leaves = {name: arguments[name].detach().clone().requires_grad_() for name in case.differentiable}
+    leaves["sample_weight"] = sample_weight.requires_grad_()
+    loss = case.function(**{**arguments, **leaves}, mask=mask)
+    first = torch.autograd.grad(loss, list(leaves.values()), create_graph=True)
+    combined = sum((gradient * random_tensor(gradient.shape, 5)).sum() for gradient in first)
+    second = torch.autograd.grad(combined, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(leaves, second, strict=True))
+
+
 @few
 @given(kept=st.lists(st.booleans(), min_size=1, max_size=5), seed=st.integers(0, 1000))
 @example(kept=[True, False, True, True], seed=0)
@@ -273,16 +294,25 @@ def test_no_rows(case):
 # ----- gradients -----
 
 
-@pytest.mark.parametrize("reduction", ["none", "mean"])
+SETTINGS = {
+    "none": {"reduction": "none"},
+    "mean": {"reduction": "mean"},
+    "masked, weighed": {"mask": torch.tensor([True, False]), "normalizer": "weight"},
+}
+
+
+@pytest.mark.parametrize("keywords", SETTINGS.values(), ids=SETTINGS)
 @each_case
-def test_p19_gradients_against_finite_differences(case, reduction):
+def test_p19_gradients_against_finite_differences(case, keywords):
     arguments = case(2)
     shape = case.shape(arguments)
     names = [*case.differentiable, "sample_weight"]
     points = [{**arguments, "sample_weight": weights_for(shape)}[name].requires_grad_() for name in names]
+    if "mask" in keywords:
+        keywords = {**keywords, "mask": keywords["mask"].reshape(per_row(shape))}
 
     def loss(*values: torch.Tensor) -> torch.Tensor:
-        return case.function(**{**arguments, **dict(zip(names, values, strict=True))}, reduction=reduction)
+        return case.function(**{**arguments, **dict(zip(names, values, strict=True))}, **keywords)
 
     torch.autograd.gradcheck(loss, points)
 

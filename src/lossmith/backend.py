@@ -50,6 +50,13 @@ def dtypes(
     return promoted if whole else compute, result
 
 
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in float64 (complex128), where the device has it: squares of float32 neither overflow nor vanish."""
+    if tensor.device.type == "mps":
+        return tensor
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+
 def _real_or_complex(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype.is_floating_point or dtype.is_complex else torch.get_default_dtype()
 

@@ -70,7 +70,8 @@ def floating(loss: str, **tensors: Tensor) -> None:
     if not any(t.is_floating_point() for t in tensors.values()):
         name = next(iter(tensors))
         raise NotImplementedError(
-            f"{loss}: got {shapes(**tensors)}, expected {name} of a floating dtype; write {name}.float()"
+            f"{loss}: got {shapes(**tensors)}, expected {name} of a floating dtype, such as float32; "
+            f"write {name}.float()"
         )
 
 

@@ -15,7 +15,7 @@ Family = Literal["regression", "classification", "embedding and ranking", "distr
 
 @dataclass(frozen=True)
 class Interval:
-    """The real numbers from low to high; the ends belong to it unless it is open there."""
+    """The real numbers from low to high; finite ends belong to it unless it is open there."""
 
     low: float
     high: float
@@ -26,8 +26,6 @@ class Interval:
 REALS = Interval(float("-inf"), float("inf"))
 UNIT = Interval(0.0, 1.0)
 NOT_NEGATIVE = Interval(0.0, float("inf"))
-POSITIVE = Interval(0.0, float("inf"), open_low=True)
-LOG_PROBABILITY = Interval(float("-inf"), 0.0)
 
 Domain = (
     Interval | Literal["log-probabilities", "probabilities", "labels", "label sets", "signs", "label sequences", "none"]

@@ -146,14 +146,11 @@ def _count(values: Tensor, mask: Tensor | None, scale: Tensor | None, share: Ten
     """sum(m s d) over all elements of the unreduced loss."""
     if mask is None and scale is None and share is None:
         return values.numel()
-    if share is None:
-        share = scale if mask is None else mask
-    if mask is not None and share is not mask:
-        share = torch.where(mask, share, 0)
-    if scale is not None and share is not scale:
-        share = share * scale
-    assert share is not None
-    return torch.broadcast_to(share, values.shape).sum()
+    parts = [part for part in (scale, share) if part is not None]
+    if mask is not None:
+        parts = [torch.where(mask, part, 0) for part in parts] or [mask]
+    product = parts[0] if len(parts) == 1 else parts[0] * parts[1]
+    return torch.broadcast_to(product, values.shape).sum()
 
 
 def _divide(loss: str, total: Tensor, divisor: float | Tensor, on_empty: str) -> Tensor:

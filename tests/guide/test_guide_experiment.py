@@ -1,11 +1,12 @@
 """The experiment: the same figures from the same seed, metrics that are right, verdicts that are honest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from made_tables import (
     BRANCHES,
-    binary,
     growing_noise_on_a_wave,
     outliers,
     plain,
@@ -14,11 +15,13 @@ from made_tables import (
 )
 from sklearn.metrics import f1_score, log_loss
 
-from lossmith.guide import Settings, choose
-from lossmith.guide.experiment import Scores, sample
+from lossmith.guide import Settings, choose, chooser
+from lossmith.guide.experiment import Scores, experiment, sample
+from lossmith.guide.inputs import inputs
 from lossmith.guide.metrics import METRICS, calibration_error, macro_f1, measure
-from lossmith.guide.target import Target
-from lossmith.guide.tree import OUTLIERS
+from lossmith.guide.recipes import RECIPES
+from lossmith.guide.target import Target, examine
+from lossmith.guide.tree import OUTLIERS, walk
 from lossmith.guide.verdict import interval, judge, sentences
 
 QUICK = Settings(folds=2, repeats=1, epochs=2, hidden=8)
@@ -58,15 +61,14 @@ def test_progress_counts_every_network(saved) -> None:
     assert told[0] == ("MSELoss", 8)
 
 
-def test_candidates_start_from_the_same_weights_and_folds(saved) -> None:
-    """BCEWithLogitsLoss with a pos_weight of 1 is BCEWithLogitsLoss: not a digit may differ."""
-    table = binary(["no", "yes"])
-    even = table.filter(table["y"] == "yes").vstack(table.filter(table["y"] == "no").head((table["y"] == "yes").sum()))
-    choice = choose(saved(even), "y", settings=Settings(folds=5, repeats=1, epochs=3))
-    with_weight, without = (candidate.metrics for candidate in choice.candidates[:2])
-    assert choice.recommended.arguments == {"pos_weight": 1.0}
-    assert choice.candidates[1].loss == "CrossEntropyLoss"  # plain BCEWithLogitsLoss would be the same network again
-    assert with_weight != without
+def test_candidates_share_first_weights_batches_and_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same recipe twice is the same network twice: not a digit may differ."""
+    monkeypatch.setitem(RECIPES, "twin", RECIPES["huber"])
+    table = plain()
+    given = inputs(table.drop("y"))
+    target = examine([table["y"]], given, seed=0)
+    huber, mse, twin = experiment(target, given, ("huber", "mse", "twin"), "mae", QUICK, seed=0)
+    assert huber.folds["mae"].tolist() == twin.folds["mae"].tolist() != mse.folds["mae"].tolist()
 
 
 def test_idle_weights_are_no_candidate() -> None:
@@ -203,22 +205,27 @@ def test_equal_figures_are_a_tie() -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "task", "better", "settings"),
+    ("make", "task", "better", "learning_rate"),
     [
-        (rare_and_plain, "binary classification", "BCEWithLogitsLoss", {}),
-        (skewed_and_plain, "multi-class classification, skewed", "CrossEntropyLoss", {}),
-        (growing_noise_on_a_wave, "regression with growing noise", "MSELoss", {"learning_rate": 3e-3}),
+        (rare_and_plain, "binary classification", "binary", 1e-2),
+        (skewed_and_plain, "multi-class classification, skewed", "cross_entropy", 1e-2),
+        (growing_noise_on_a_wave, "regression with growing noise", "mse", 3e-3),
     ],
 )
-def test_disagreement_is_reported(saved, make, task: str, better: str, settings: dict[str, float]) -> None:
-    quick = Settings(**{"epochs": 30, "patience": 6, "learning_rate": 1e-2} | settings)
-    choice = choose(saved(make()), "y", settings=quick)
+def test_disagreement_is_reported(
+    saved, monkeypatch: pytest.MonkeyPatch, make, task: str, better: str, learning_rate: float
+) -> None:
+    def one_rival(facts: dict[str, bool]):
+        path, leaf = walk(facts)
+        return path, replace(leaf, rivals=(leaf.recipe, better))
+
+    monkeypatch.setattr(chooser, "walk", one_rival)
+    choice = choose(saved(make()), "y", settings=Settings(epochs=30, patience=6, learning_rate=learning_rate))
     assert choice.leaf.task == task
     assert choice.verdict.outcome == "disagrees"
     said = choice.conclusion[0]
-    assert said.startswith("the experiment disagrees with the tree: ")
-    assert f"{better} " in said or f"{better}," in said
+    tree, rival = choice.candidates
+    assert said.startswith(f"the experiment disagrees with the tree: in {METRICS[choice.leaf.decided_by].title}, ")
+    assert f"{rival.label} is better than {tree.label}" in said
     assert said in choice.to_json()["reasons"]
-    assert (
-        choice.to_json()["recommended"]["loss"] == choice.recommended.loss
-    )  # the tree's, with the objection beside it
+    assert choice.to_json()["recommended"]["loss"] == tree.loss  # the tree's, with the objection beside it

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,15 @@ class Question:
         return [numpy.array(column, dtype) for column in zip(*self.operands, strict=True)]
 
 
-def questions(name: str, points: int) -> Iterator[Question]:
-    """For each set of parameters so many points of the grid of the operands' domains (a fixed choice)."""
+POINTS = 4000 if os.environ.get("LOSSMITH_TESTS") == "all" else 200
+
+
+def questions(name: str) -> Iterator[Question]:
+    """For each set of parameters some points of the grid of the operands' domains (a fixed choice)."""
     definition = TEXTBOOK[name]
     for parameters in definition.parameters:
         grid = list(itertools.product(*definition.domains))
-        share = max(50, points // len(definition.parameters))
+        share = POINTS // len(definition.parameters)
         if len(grid) > share:
             grid = random.Random(name).sample(grid, share)
         yield Question(tuple(grid), parameters)
@@ -59,6 +63,8 @@ def ulps(got: float, truth: mpf, scale: mpf, dtype: type) -> float:
         return 0.0 if overflows or (scale > limits.max and got != got) else math.inf
     if mp.isinf(truth):
         return math.inf
+    if max(abs(got), abs(truth)) < float(limits.smallest_normal):
+        return 0.0
     error = abs(mpf(got) - truth)
     return float(error / (mpf(float(limits.eps)) * max(scale, mpf(float(limits.smallest_normal)))))
 
@@ -81,7 +87,9 @@ def worst(
             got = float(column[row])
             error = ulps(got, truth.value, truth.scale, dtype)
             if error > found[k][0]:
-                given = dict(zip((*formula.operands, *formula.parameters), (*point, *question.parameters), strict=True))
+                names = (*formula.operands, *formula.parameters)
+                given = dict(zip(names, (*point, *question.parameters), strict=True))
                 what = "value" if k == 0 else f"derivative in {formula.operands[k - 1]}"
-                found[k] = (error, f"{formula.name}: {what} at {given}: got {got!r}, expected {mp.nstr(truth.value, 17)}")
+                said = f"got {got!r}, expected {mp.nstr(truth.value, 17)}"
+                found[k] = (error, f"{formula.name}: {what} at {given}: {said}")
     return found

@@ -162,7 +162,7 @@ def margin_ranking(a, b, y, margin):
     lead = a - b
     shortfall = margin - y * lead
     if lead != lead:
-        return [UNDEFINED, Sum(0), Sum(0), Sum(0)]
+        return [UNDEFINED, Sum(0), Sum(0), UNDEFINED]
     if near_tie(shortfall, lead, margin):
         return [Sum(max(shortfall, mpf(0)), rounding=abs(lead) + abs(margin)), SKIPPED, SKIPPED, SKIPPED]
     if shortfall < 0:

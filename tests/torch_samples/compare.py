@@ -122,9 +122,7 @@ def _aligned(gradient: Tensor, seed: int) -> Tensor:
     return random_like(gradient, seed).abs() * torch.where((phase == 0) | phase.isnan(), 1, phase)
 
 
-def agree(
-    ours: Function, torchs: Function, call: Call, truth: Function | None = None, *, second: bool = True
-) -> None:
+def agree(ours: Function, torchs: Function, call: Call, truth: Function | None = None, *, second: bool = True) -> None:
     """Raises AssertionError unless ours gives torch's value, derivatives, dtypes and shapes.
 
     Default tolerances of torch.testing, never wider. In half precision and float32, where torch's intermediate results

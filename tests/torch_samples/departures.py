@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .samples import Call
+from .samples import HALVES, Call
 
 Function = Callable[..., Any]
 
@@ -47,7 +47,50 @@ def poisson_with_stirling(
     return reduced(values, reduction)
 
 
+def ctc_with_true_gradient(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
+    """CTC by torch's function behind log_softmax, where its gradient is right.
+
+    A path takes one entry of each frame, so a number added to a frame leaves the loss by that number:
+    ctc(y) = ctc(log_softmax(y)) - the sum of logsumexp(y_t) over the sample's frames.
+    """
+    batch = log_probs.unsqueeze(1) if log_probs.dim() == 2 else log_probs
+    frames, labels = (torch.as_tensor(lengths).reshape(-1) for lengths in (input_lengths, target_lengths))
+    if log_probs.dim() == 2:
+        targets = targets.reshape(1, -1)
+    sums = batch.logsumexp(-1)
+    counted = torch.arange(len(batch)).unsqueeze(1) < frames
+    values = torch.nn.functional.ctc_loss(
+        batch.log_softmax(-1), targets.contiguous(), frames, labels, blank, reduction="none"
+    )
+    values = values - sums.where(counted, 0).sum(0)
+    if zero_infinity:
+        values = values.where(values.isfinite(), 0)
+    if reduction == "none":
+        return values.squeeze(0) if log_probs.dim() == 2 else values
+    return values.sum() if reduction == "sum" else (values / labels.clamp(min=1)).mean()
+
+
+def _ctc_beside_log_softmax(call: Call) -> bool:
+    """Where torch's gradient is not compared through log_softmax: half precision, which would round in between."""
+    return call.args[0].dtype in HALVES
+
+
+def _ctc_labels_with_strides(call: Call) -> bool:
+    """torch's CPU kernel steps over concatenated labels with their stride, but finds each sample's first without it."""
+    return call.args[1].dim() == 1 and not call.args[1].is_contiguous()
+
+
 DEPARTURES: tuple[tuple[str, str, Callable[[Call], bool], Function], ...] = (
     # row, loss, which samples, what is right
     ("P50", "poisson_nll_loss", _stirling_at_zero, poisson_with_stirling),
+    ("P44", "ctc_loss", _ctc_beside_log_softmax, ctc_with_true_gradient),
+    ("torch reads wrong labels", "ctc_loss", _ctc_labels_with_strides, ctc_with_true_gradient),
 )

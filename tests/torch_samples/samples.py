@@ -1,4 +1,4 @@
-"""The samples as plain calls: torch's (op_db and module_db), a canonical call of each loss at any batch size, and variants."""
+"""The samples as plain calls: torch's (op_db and module_db), and a canonical call of each loss at any batch size."""
 
 import os
 import random
@@ -56,6 +56,7 @@ BEYOND_TORCH = {"multi_margin_loss": HALVES, "multilabel_margin_loss": HALVES, "
 NO_SECOND_DERIVATIVE = {"multi_margin_loss", "multilabel_margin_loss", "ctc_loss"}
 """Losses whose double backward torch lacks (rows P37 and P45): gradgradcheck takes its place."""
 
+
 def everything() -> bool:
     return os.environ.get("LOSSMITH_TESTS") == "all"
 
@@ -95,7 +96,9 @@ class Call:
 
     def double(self) -> "Call":
         """The same numbers in float64 (complex128); integers stay."""
-        return self.map(lambda t: t.double() if t.is_floating_point() else t.to(torch.complex128) if t.is_complex() else t)
+        return self.map(
+            lambda t: t.double() if t.is_floating_point() else t.to(torch.complex128) if t.is_complex() else t
+        )
 
     def non_contiguous(self) -> "Call":
         return self.map(lambda t: noncontiguous_like(t.detach()))

@@ -1,4 +1,4 @@
-"""Our own tables, where torch has no samples: wrong calls with the words of a good message, and calls a row makes legal."""
+"""Tables of our own: wrong calls with the words of a good message, and calls that a row makes legal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,16 +125,22 @@ WRONG: list[Wrong] = [
     wrong("cross_entropy", x34, [0, 1, 2], words="target; list; torch.as_tensor"),
     # binary
     wrong("binary_cross_entropy", p34, p34[:, :1], words="(3, 4); (3, 1)"),
-    wrong("binary_cross_entropy", torch.tensor([0.5, -0.25]), torch.ones(2), words="input; -0.25; position (1,); sigmoid"),
+    wrong(
+        "binary_cross_entropy", torch.tensor([0.5, -0.25]), torch.ones(2), words="input; -0.25; position (1,); sigmoid"
+    ),
     wrong("binary_cross_entropy", torch.tensor([0.5, torch.nan]), torch.ones(2), words="input; nan; position (1,)"),
-    wrong("binary_cross_entropy", torch.tensor([0.5, 0.5]), torch.tensor([1.5, 0.0]), words="target; 1.5; position (0,)"),
+    wrong(
+        "binary_cross_entropy", torch.tensor([0.5, 0.5]), torch.tensor([1.5, 0.0]), words="target; 1.5; position (0,)"
+    ),
     wrong("binary_cross_entropy", p34, p34, weight=x3, words="weight; (3,); (3, 4)"),
     wrong("binary_cross_entropy", p34[0], p34[0], weight=p34, words="weight; (3, 4); (4,)"),
     wrong("binary_cross_entropy", p34 + 0j, p34, words="complex64"),
     wrong("binary_cross_entropy_with_logits", x34, p34[:, :1], words="(3, 4); (3, 1)"),
     wrong("binary_cross_entropy_with_logits", x34, p34, weight=x3, words="weight; (3,); (3, 4)"),
     wrong("binary_cross_entropy_with_logits", x34[0], p34[0], weight=p34, words="weight; (3, 4); (4,)"),
-    wrong("binary_cross_entropy_with_logits", x34, p34, pos_weight=x3, words="pos_weight; (3,); (3, 4); dim=", row="P24"),
+    wrong(
+        "binary_cross_entropy_with_logits", x34, p34, pos_weight=x3, words="pos_weight; (3,); (3, 4); dim=", row="P24"
+    ),
     wrong("binary_cross_entropy_with_logits", x34 + 0j, p34, words="complex64"),
     wrong("binary_cross_entropy_with_logits", x34.long(), p34, words="int64"),
     # several labels
@@ -189,20 +195,20 @@ WRONG: list[Wrong] = [
     wrong("gaussian_nll_loss", x34, x34, torch.full((3, 4), -0.5), words="var; -0.5"),
     wrong("gaussian_nll_loss", x34, x34, -0.5, words="var; -0.5"),
     wrong("gaussian_nll_loss", x34, x34, numbers(3, 5, low=1, high=2), words="var; (3, 5); (3, 4)"),
-    _ctc("input_lengths; 2; 3", input_lengths=[7, 7], target_lengths=[2, 2, 2]),
-    _ctc("target_lengths; 2; 3", input_lengths=[7, 7, 7], target_lengths=[2, 2]),
-    _ctc("input_lengths; (2,)", input_lengths=labels(7, 7)),
-    _ctc("target_lengths; (2,)", target_lengths=labels(2, 2)),
-    _ctc("input_lengths; 8; 7; sample 1", input_lengths=labels(7, 8, 7)),
-    _ctc("target_lengths; 3; 2; sample 2", target_lengths=labels(2, 2, 3)),
-    _ctc("input_lengths; -7; sample 0", input_lengths=labels(-7, 7, 7)),
-    _ctc("target_lengths; -2; sample 0", target_lengths=labels(-2, 2, 2)),
-    _ctc("blank; 5 classes", blank=5),
-    _ctc("blank; -1; 5 classes", blank=-1),
+    _ctc("input_lengths; 2 numbers; 3 samples", input_lengths=[7, 7], target_lengths=[2, 2, 2]),
+    _ctc("target_lengths; 2 numbers; 3 samples", input_lengths=[7, 7, 7], target_lengths=[2, 2]),
+    _ctc("input_lengths; 2 numbers; 3 samples", input_lengths=labels(7, 7)),
+    _ctc("target_lengths; 2 numbers; 3 samples", target_lengths=labels(2, 2)),
+    _ctc("input_lengths[1]; 8; 0 to 7", input_lengths=labels(7, 8, 7)),
+    _ctc("target_lengths[2]; 3; (3, 2)", target_lengths=labels(2, 2, 3)),
+    _ctc("input_lengths[0]; -7", input_lengths=labels(-7, 7, 7)),
+    _ctc("target_lengths[0]; -2", target_lengths=labels(-2, 2, 2)),
+    _ctc("blank; got 5; 0 to 4", blank=5),
+    _ctc("blank; got -1; 0 to 4", blank=-1),
     _ctc("input_lengths; float32", input_lengths=torch.tensor([7.0, 7.0, 7.0])),
-    _ctc("(7, 3, 5, 2)", log_probs=numbers(7, 3, 5, 2)),
-    _ctc("(7,)", log_probs=numbers(7)),
-    _ctc("int64", log_probs=numbers(7, 3, 5).long()),
+    _ctc("log_probs; (7, 3, 5, 2)", log_probs=numbers(7, 3, 5, 2)),
+    _ctc("log_probs; (7,)", log_probs=numbers(7)),
+    _ctc("log_probs; int64", log_probs=numbers(7, 3, 5).long()),
     _ctc("targets; (1, 3, 2)", targets=torch.ones(1, 3, 2, dtype=torch.long)),
     _ctc("targets; (2, 2); 3", targets=torch.ones(2, 2, dtype=torch.long)),
     _ctc("targets; 5; 6", targets=torch.ones(5, dtype=torch.long)),
@@ -239,7 +245,12 @@ WRONG_CONSTRUCTORS: list[Wrong] = [
     ),
     # torch's constructors take these; rows P17 and P53 refuse them
     *(
-        Wrong(Call(name, (), {}, "own table", ((), {"reduction": "abc"})), ("'abc'", "'none'", "'mean'"), "P53", ValueError)
+        Wrong(
+            Call(name, (), {}, "own table", ((), {"reduction": "abc"})),
+            ("'abc'", "'none'", "'mean'"),
+            "P53",
+            ValueError,
+        )
         for name in NAMES
     ),
     Wrong(
@@ -284,7 +295,11 @@ LEGAL: list[Legal] = [
     ),
     *(
         legal(
-            "P21", lambda: F.binary_cross_entropy(p34, multi_hot.float()), "binary_cross_entropy", p34, multi_hot.to(dtype)
+            "P21",
+            lambda: F.binary_cross_entropy(p34, multi_hot.float()),
+            "binary_cross_entropy",
+            p34,
+            multi_hot.to(dtype),
         )
         for dtype in (torch.int64, torch.int32, torch.uint8, torch.bool)
     ),

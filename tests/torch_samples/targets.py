@@ -34,7 +34,7 @@ def torchs_module(name: str) -> type[torch.nn.Module]:
 
 
 def through_log_softmax(function: Function) -> Function:
-    """CTC's gradient in torch is only right with log_softmax upstream (row P44); on log-probabilities it changes nothing."""
+    """Behind log_softmax, where torch's gradient of CTC is right (row P44); log-probabilities stay what they are."""
 
     def composed(log_probs: Tensor, *args: Any, **kwargs: Any) -> Any:
         return function(log_probs.log_softmax(-1), *args, **kwargs)

@@ -111,7 +111,9 @@ def test_export_with_a_dynamic_batch(name: str) -> None:
     model = Wrapped(call)
     exported = torch.export.export(model, call.args, dynamic_shapes=shapes)
     ops = {str(node.target) for node in exported.graph.nodes if node.op == "call_function"}
-    assert not [op for op in ops if op.startswith("aten") and ("loss" in op or "cross_entropy" in op or "kl_div" in op)], ops
+    assert not [
+        op for op in ops if op.startswith("aten") and ("loss" in op or "cross_entropy" in op or "kl_div" in op)
+    ], ops
     for length in LENGTHS:
         other = canonical(name, length, torch.float32)
         torch.testing.assert_close(exported.module()(*other.args), model(*other.args))

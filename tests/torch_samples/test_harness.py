@@ -10,7 +10,18 @@ from torch import Tensor
 
 from . import departures
 from .compare import agree, close, each
-from .samples import NAMES, Call, canonical, module_calls, op_calls, op_cases, op_dtypes, stratified, with_keywords
+from .samples import (
+    NAMES,
+    Call,
+    canonical,
+    everything,
+    module_calls,
+    op_calls,
+    op_cases,
+    op_dtypes,
+    stratified,
+    with_keywords,
+)
 from .targets import comparable, torchs, torchs_module
 from .test_error_inputs import refuses_better
 
@@ -33,7 +44,8 @@ def test_every_loss_dtype_and_sample_is_there() -> None:
     assert len(NAMES) == 21
     assert len(list(op_cases())) == 116
     assert {name: len(op_calls(name, torch.float32)) for name in NAMES} == COUNTS
-    assert sum(len(op_calls(name, dtype)) for name, dtype in op_cases()) == 4509
+    if everything():
+        assert sum(len(op_calls(name, dtype)) for name, dtype in op_cases()) == 4509
     assert {name: len(module_calls(name, torch.float64)) for name in NAMES} == MODULE_COUNTS
 
 
@@ -254,9 +266,15 @@ MUTANTS: list[tuple[Callable[[Function], Function], str, torch.dtype]] = [
     (ignore_index_is_ignored, "nll_loss", torch.float32),
     (ignore_index_is_ignored, "cross_entropy", torch.float16),
     (smoothing_is_ignored, "cross_entropy", torch.bfloat16),
-    *((target_has_no_gradient, name, torch.float32) for name in ("l1_loss", "mse_loss", "huber_loss", "smooth_l1_loss")),
+    *(
+        (target_has_no_gradient, name, torch.float32)
+        for name in ("l1_loss", "mse_loss", "huber_loss", "smooth_l1_loss")
+    ),
     *((target_has_no_gradient, name, torch.float32) for name in ("kl_div", "cross_entropy", "binary_cross_entropy")),
-    *((target_has_no_gradient, name, torch.float32) for name in ("binary_cross_entropy_with_logits", "gaussian_nll_loss")),
+    *(
+        (target_has_no_gradient, name, torch.float32)
+        for name in ("binary_cross_entropy_with_logits", "gaussian_nll_loss")
+    ),
     (result_is_double, "huber_loss", torch.float32),
     (result_is_double, "poisson_nll_loss", torch.int32),
     (result_is_double, "cosine_embedding_loss", torch.bool),

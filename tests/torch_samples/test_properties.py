@@ -1,4 +1,4 @@
-"""What holds of every call beyond its numbers: empty and expanded inputs, transforms, tracing, tensors without values."""
+"""What holds of every call beyond its numbers: layouts, autocast, transforms, tracing, tensors without values."""
 
 import warnings
 from collections.abc import Callable

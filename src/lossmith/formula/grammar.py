@@ -119,6 +119,8 @@ class _Check:
                 f"{count} derivatives for {len(names)} arguments",
                 "return value, then one derivative for each operand (operands are the first arguments)",
             )
+        # a derivative that is forgotten makes a parameter of an operand: say so where one is missed
+        self.plain = f"plain numbers (the operands, one for each derivative, are {', '.join(names[:count])})"
         self.kinds = {name: Kind(varies=position < count) for position, name in enumerate(names)}
         for statement in body:
             self.statement(statement)
@@ -164,7 +166,8 @@ class _Check:
         for argument, kind, wanted in zip(value.args, kinds, taken, strict=True):
             if not kind.varies and wanted in called.operands:
                 instead = f"an expression of operands: `{wanted}` is an operand of {name}"
-                self.refuse(argument, f"the plain number `{ast.unparse(argument)}` given for `{wanted}`", instead)
+                what = f"`{ast.unparse(argument)}` given for `{wanted}`, an expression of {self.plain},"
+                self.refuse(argument, what, instead)
             if kind.varies and wanted in called.parameters:
                 instead = f"a plain number: {name} has no derivative in its parameter `{wanted}`"
                 self.refuse(argument, f"`{ast.unparse(argument)}` given for `{wanted}`", instead)
@@ -229,7 +232,7 @@ class _Check:
             self.refuse(node, f"`{ast.unparse(node)}`", "one comparison at a time, of < <= > >= == !=")
         if not self.real(left).varies | self.real(comparators[0]).varies:
             instead = "two formulas, and let the caller choose: it is the same for all elements"
-            self.refuse(node, f"a comparison of plain numbers, `{ast.unparse(node)}`,", instead)
+            self.refuse(node, f"`{ast.unparse(node)}`, a comparison of {self.plain},", instead)
         return Kind(varies=True, condition=True)
 
     def call(self, node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> Kind:
@@ -248,10 +251,8 @@ class _Check:
             return self.where(node, arguments)
         kinds = self.arguments(node, WORDS[name].arity, WORDS[name].arguments)
         if not any(kind.varies for kind in kinds):
-            # the caller computes it once and better: backends differ in what they make of it for each element
-            self.refuse(
-                node, f"`{ast.unparse(node)}` of plain numbers", "a parameter for it, which the caller computes"
-            )
+            # numbers have no dtype of their own, and the caller computes it once instead of for each element
+            self.refuse(node, f"`{ast.unparse(node)}` of {self.plain}", "a parameter for it, which the caller computes")
         return Kind(varies=True)
 
     def callable(self, node: ast.Call, name: str) -> None:
@@ -267,7 +268,7 @@ class _Check:
         if not self.real(arguments[1]).varies | self.real(arguments[2]).varies:
             # two plain numbers have no dtype of their own, and each backend would guess another one
             instead = "step(x), which is 1 where x is 0 or more, else 0; or an expression of operands for one of them"
-            self.refuse(node, f"a choice between two plain numbers, `{ast.unparse(node)}`,", instead)
+            self.refuse(node, f"`{ast.unparse(node)}`, a choice between {self.plain},", instead)
         return Kind(varies=True)
 
     def arguments(self, node: ast.Call, count: int, names: str) -> list[Kind]:

@@ -30,7 +30,7 @@ class Head:
 
 
 LINES = {
-    "units": "center, scale = {center}, {scale}  # {units} of the training targets",
+    "units": "center = {center}  # the training targets' {center_is}\nscale = {scale}  # their {scale_is}",
     "bias": "last_layer.bias.data = torch.tensor({log_mean})  # start at the mean count",
     "positive": "positive = {positive}",
     "classes": "classes = {classes}",
@@ -40,7 +40,7 @@ NUMBERS = "torch.as_tensor(values, dtype=torch.float32).reshape(-1, {outputs})"
 
 STANDARDISED = Head(
     final_layer="Linear(hidden, {outputs}), no activation",
-    target="float32 of shape (N, {outputs}), standardised with {units} of the training targets",
+    target="float32 of shape (N, {outputs}), standardised with {center_is} and {scale_is} of the training targets",
     layer="nn.Linear(hidden, {outputs})",
     to_target=f"({NUMBERS} - center) / scale",
     to_prediction="output * scale + center",
@@ -268,7 +268,8 @@ def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
     names: dict[str, Any] = {
         "outputs": target.outputs,
         "last": target.outputs - 1,
-        "units": "median and robust standard deviation" if robust else "mean and standard deviation",
+        "center_is": "median" if robust else "mean",
+        "scale_is": "robust standard deviation" if robust else "standard deviation",
         "class_numbers": "torch.tensor([classes.index(value) for value in values])",
         "classes": _literal(list(target.classes)),
         "log_mean": numbers.get("log_mean"),

@@ -36,16 +36,22 @@ def whole_numbers(name: str, numbers: Array, design: Array, seed: int) -> tuple[
         )
     gapless = high - low + 1 == many
     falling = rows[-1] <= rows.max() / 5 and float(skew(numbers)) > 0.3
-    if many <= 100 and len(numbers) >= 10 * many and gapless:
-        related, in_order = _order_matters(codes, design, seed)
-        order = "the inputs put them in that order" if in_order else "the inputs don't put them in that order"
-        if low in (0, 1) and falling and (in_order or not related):
+    testable = many <= 100 and len(numbers) >= 10 * many
+    related, luck = _order(codes, design, seed) if testable else (False, 0.0)
+    in_order = "the inputs put them in that order" if luck <= 0.02 else "the inputs don't put them in that order"
+    if testable and gapless:
+        if low in (0, 1) and falling and (luck <= 0.02 or not related):
             tail = f"{rows[-1]} rows hold the largest, {rows.max()} the most frequent"
-            return False, True, f"{span}, without a gap, thinning out upwards ({tail}), and {order}: counts"
-        if many <= MOST_LABELS or not in_order:
+            return False, True, f"{span}, without a gap, thinning out upwards ({tail}), and {in_order}: counts"
+        enough = many <= 10 or rows.min() >= 5
+        if enough and (many <= MOST_LABELS or luck > 0.02):
             return True, False, f"{span}, without a gap, each in {rows.min()} to {rows.max()} rows: labels"
+    if testable and many <= MOST_LABELS and related and luck > 0.2:
+        return True, False, f"{span}, which the inputs explain, but not in their order: labels"
     if low < 0:
         return False, False, f"{span}: a quantity (counts are never negative, labels are fewer)"
+    if np.gcd.reduce(distinct.astype(np.int64)) > 1:
+        return False, False, f"{span}, all multiples of one number: a quantity"
     dispersion = _dispersion(numbers, design, seed)
     around = f"around a Poisson fit their variance is {dispersion:.2g} times their mean (1 for Poisson counts)"
     skewness = float(skew(numbers))
@@ -56,9 +62,9 @@ def whole_numbers(name: str, numbers: Array, design: Array, seed: int) -> tuple[
     return False, False, f"{span}: a quantity (too many values for labels; {around}, so no counts)"
 
 
-def _order_matters(codes: NDArray[np.int64], design: Array, seed: int) -> tuple[bool, bool]:
-    """Whether a line through the inputs explains the numbers at all, and whether it does so in their own order better
-    than in 98 % of all other orders: the order of labels is arbitrary, that of counts is not.
+def _order(codes: NDArray[np.int64], design: Array, seed: int) -> tuple[bool, float]:
+    """Whether a line through the inputs explains any order of the numbers, and the share of all orders that it explains
+    as well as their own. The order of labels is arbitrary, that of counts is not.
     """
     generator = np.random.default_rng(seed)
     many = int(codes.max()) + 1
@@ -80,10 +86,11 @@ def _order_matters(codes: NDArray[np.int64], design: Array, seed: int) -> tuple[
         if many <= 5
         else [generator.permutation(many) for _ in range(499)] + [natural]
     )
-    actual = share(natural)
-    at_least = np.mean([share(order) >= actual - 1e-12 for order in others])
-    chance = (centered.shape[1] - 1) / len(codes)  # what unrelated inputs explain
-    return actual > chance + 0.02, bool(at_least <= 0.02)
+    shares = np.array([share(order) for order in others])
+    as_well = float(np.mean(shares >= share(natural) - 1e-12))
+    # The most that inputs without any relation explain of any order: the largest canonical correlation of noise.
+    unrelated = (np.sqrt(design.shape[1]) + np.sqrt(many - 1)) ** 2 / len(codes)
+    return bool(shares.max() > 1.5 * unrelated), as_well
 
 
 def _dispersion(numbers: Array, design: Array, seed: int) -> float:

@@ -26,7 +26,7 @@ def bce_with_logits(prediction: Real, target: Real, positive_weight: Real) -> Re
         (one + zero) * tail - product(where(prediction >= 0, zero, one), toward_zero),
         where(prediction >= 0, zero - one * small, zero * small - one) * scale,
         (positive_weight - 1.0) * tail - where(prediction >= 0, -toward_zero, positive_weight * toward_zero),
-        target * (tail - where(prediction >= 0, 0.0, toward_zero)),
+        product(target, tail - where(prediction >= 0, 0.0, toward_zero)),
     )
 
 

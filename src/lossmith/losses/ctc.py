@@ -157,7 +157,8 @@ def _batch(loss: str, name: str, scores: Tensor, blank: int) -> Tensor:
     classes = scores.shape[-1]
     if not 0 <= blank < classes:
         raise RuntimeError(
-            f"{loss}: blank must be in label range, 0 to {classes - 1} for {name} {checks.describe(scores)}, got {blank}"
+            f"{loss}: blank must be in label range, got {blank}, expected a class from 0 to {classes - 1} for {name} "
+            f"{checks.describe(scores)}"
         )
     return scores if scores.dim() == 3 else scores.unsqueeze(1)
 

@@ -40,7 +40,7 @@ def gaussian_clamped(prediction: Real, target: Real, variance: Real, eps: Real, 
         0.5 * (log(floored) + error * ratio) + constant,
         ratio,
         -ratio,
-        where(variance < eps, 0.0, 0.5 * (1.0 - error * ratio) / floored),
+        where(variance >= eps, 0.5 * (1.0 - error * ratio) / floored, 0.0),
     )
 
 

@@ -43,9 +43,8 @@ def l1_loss(
     Source: Koenker and Bassett, "Regression Quantiles", Econometrica 46 (1978), of which this is the median's.
 
     Args:
-        input: predictions :math:`x`, any shape, in the unit of the target; floating or complex (integers are computed
-            in the default dtype).
-        target: :math:`y`, of the same shape (others broadcast; a result larger than both warns).
+        input: predictions :math:`x`, any shape, in the unit of the target; a floating or complex dtype.
+        target: :math:`y`, of the same shape (others broadcast; a result larger than both warns); any dtype.
         size_average, reduce: torch's legacy arguments.
         reduction: ``none``, ``mean``, ``sum`` or ``batchmean``; see :doc:`/reductions`.
         weight: torch's weights :math:`w`, of the shape of ``input``. They multiply the loss, and the mean divides by
@@ -53,7 +52,7 @@ def l1_loss(
         sample_weight, mask, normalizer, on_empty: see :doc:`/reductions`.
 
     Raises:
-        RuntimeError: the shapes can't be broadcast together.
+        RuntimeError: the shapes can't be broadcast together; a mean of integers alone.
         ValueError: weight has another shape than input; an unknown reduction.
 
     >>> import torch, lossmith
@@ -68,6 +67,8 @@ def l1_loss(
     """
     loss = "l1_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
+    if how.reduction in ("mean", "batchmean") and not (input.is_complex() or target.is_complex()):
+        checks.floating(loss, input=input, target=target)
     checks.broadcastable(loss, input=input, target=target)
     checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     checks.weight_of_input(loss, weight, input)

@@ -6,7 +6,7 @@ from torch import Tensor
 from .. import checks
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..formula import Real, Reals, formula, hinge, where
+from ..formula import Real, Reals, formula, hinge, step
 from ..loops.pointwise import pointwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
@@ -16,8 +16,9 @@ from ..reduction import Normalizer, plan
 def margin_ranking(first: Real, second: Real, target: Real, margin: Real) -> Reals:
     lead = first - second
     shortfall = -target * lead + margin
-    slope = where(shortfall >= 0, target, 0.0)
-    return hinge(shortfall), -slope, slope, -where(shortfall >= 0, lead, 0.0)
+    reached = step(shortfall)
+    slope = target * reached
+    return hinge(shortfall), -slope, slope, -lead * reached
 
 
 @overridable

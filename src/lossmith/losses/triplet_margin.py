@@ -9,7 +9,7 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..formula import Real, Reals, formula, hinge, sign, where
+from ..formula import Real, Reals, formula, hinge, step
 from ..loops.masking import hide_rows
 from ..loops.pairwise import distance, full_precision
 from ..overrides import overridable
@@ -20,7 +20,7 @@ from ..reduction import reduce as reduced
 @formula
 def triplet(positive: Real, negative: Real, margin: Real) -> Reals:
     shortfall = margin + positive - negative
-    slope = 1.0 + where(shortfall >= 0, 0.0, sign(shortfall))
+    slope = step(shortfall)
     return hinge(shortfall), slope, -slope
 
 
@@ -76,8 +76,8 @@ def triplet_margin_loss(
     >>> import torch, lossmith
     >>> anchor, positive = torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0]])
     >>> negative = torch.tensor([[6.0, 0.0]])
-    >>> lossmith.functional.triplet_margin_loss(anchor, positive, negative, margin=2.0)  # 5 - 6 + 2
-    tensor(1.0000)
+    >>> lossmith.functional.triplet_margin_loss(anchor, positive, negative, margin=2.5)  # 5 - 6 + 2.5
+    tensor(1.5000)
     """
     loss = "triplet_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)

@@ -29,7 +29,8 @@ def sign(x: Real) -> Tensor:
 
 
 def step(x: Real) -> Tensor:
-    return (x >= 0).to(x.dtype)
+    result: Tensor = (x >= 0).to(x.dtype)
+    return result
 
 
 def softplus(x: Real) -> Tensor:
@@ -62,7 +63,7 @@ def hinge(x: Real) -> Tensor:
 
 
 def floor_at(x: Real, low: Real) -> Tensor:
-    return where(x < low, low + (x - x.detach()), x)
+    return where(x >= low, x, low + (x - x.detach()))
 
 
 def where(condition: Real, x: Real, y: Real) -> Tensor:
@@ -92,11 +93,11 @@ _LOG_FLOOR = -100.0  # and clamps the logarithms here
 
 
 def log_probability(p: Real) -> Tensor:
-    return _with_floored_slope(torch.log, p, p, (p - 0.5 * p * p) / _SLOPE_FLOOR)
+    return _with_floored_slope(torch.log, p, p, -0.5 * (1 - p) * (1 - p) / _SLOPE_FLOOR)
 
 
 def log_complement(p: Real) -> Tensor:
-    return _with_floored_slope(torch.log1p, -p, p, -(0.5 * p * p) / _SLOPE_FLOOR)
+    return _with_floored_slope(torch.log1p, -p, p, -0.5 * p * p / _SLOPE_FLOOR)
 
 
 def _with_floored_slope(logarithm: Any, argument: Tensor, p: Tensor, carrier: Tensor) -> Tensor:

@@ -40,17 +40,27 @@ def ctc_nll(log_probs: Tensor, labels: Tensor, frames: Tensor, lengths: Tensor, 
     0 for a sample without an alignment. Every order of derivative exists, with no NaN for log-probabilities of -inf.
     """
     columns = pad(labels, (1, 0), value=blank)
+    emissions = _emissions(log_probs, columns, frames)
+    repeated = columns[:, 1:] == columns[:, :-1]
+    # What is common to a frame is summed apart, so that the sums over alignments, and what they are rounded to, are small.
+    common = emissions.detach().amax(2)
+    common = torch.where(torch.isfinite(common), common, 0)
+    emissions = emissions - common.unsqueeze(2)
+    if transforming():
+        log_sum = _forward(emissions, repeated, lengths, _add)
+    else:
+        with_occupancy = torch.is_grad_enabled() and emissions.requires_grad
+        log_sum = torch.ops.lossmith.ctc_lattice(emissions, repeated, lengths, with_occupancy)[0]
+    return -(log_sum + common.sum(0))
+
+
+def _emissions(log_probs: Tensor, columns: Tensor, frames: Tensor) -> Tensor:
+    """The log-probabilities of the blank and of each label: (T, N, S + 1)."""
     emissions = log_probs.gather(2, columns.expand(log_probs.shape[0], -1, -1))
     emissions = emissions.to(torch.float32 if log_probs.device.type == "mps" else torch.float64)
-    active = active_frames(log_probs.shape[0], frames).unsqueeze(2)
     certain_blank = torch.where(torch.arange(columns.shape[1], device=columns.device) == 0, 0.0, -torch.inf)
-    emissions = torch.where(active, emissions, certain_blank.to(emissions.dtype))
-    repeated = columns[:, 1:] == columns[:, :-1]
-    if transforming():
-        return -_forward(emissions, repeated, lengths, _add)
-    with_occupancy = torch.is_grad_enabled() and emissions.requires_grad
-    log_sum: Tensor = torch.ops.lossmith.ctc_lattice(emissions, repeated, lengths, with_occupancy)[0]
-    return -log_sum
+    active = active_frames(log_probs.shape[0], frames).unsqueeze(2)
+    return torch.where(active, emissions, certain_blank.to(emissions.dtype))
 
 
 def active_frames(size: int, frames: Tensor) -> Tensor:
@@ -127,7 +137,7 @@ def _forward_backward(emissions: Tensor, repeated: Tensor, lengths: Tensor, add:
     possible = log_sum != -torch.inf
     occupancy = [
         _occupancy(part, torch.stack(past[i : i + _FRAMES]), torch.stack(future[i : i + _FRAMES]), possible)
-        for i, part in zip(range(0, len(past), _FRAMES), emissions.split(_FRAMES), strict=True)
+        for i, part in zip(range(0, len(past), _FRAMES), torch.split(emissions, _FRAMES), strict=True)
     ]
     return log_sum, torch.cat(occupancy)
 
@@ -138,7 +148,7 @@ _FRAMES = 32
 
 def _both_ways(emissions: Tensor) -> Iterator[Tensor]:
     """Each frame's emissions, (S + 1, 2N): the samples, then the samples with frames and labels reversed."""
-    for ahead, back in zip(emissions.split(_FRAMES), emissions.flip(0).split(_FRAMES), strict=True):
+    for ahead, back in zip(torch.split(emissions, _FRAMES), torch.split(emissions.flip(0), _FRAMES), strict=True):
         yield from torch.cat([ahead, _reversed_labels(back, 2)], 1).transpose(1, 2).contiguous().unbind()
 
 
@@ -192,17 +202,17 @@ def _backward(ctx: Any, of_log_sum: Tensor | None, of_occupancy: Tensor | None) 
     if of_log_sum is not None:
         grad = of_log_sum.unsqueeze(1) * occupancy
     if of_occupancy is not None:
-        _, pull = torch.func.vjp(lambda e: _forward_backward(e, repeated, lengths, _add)[1], emissions)
+        pull = torch.func.vjp(lambda e: _forward_backward(e, repeated, lengths, _add)[1], emissions)[1]
         (second,) = pull(of_occupancy)
         grad = second if grad is None else grad + second
     return grad, None, None, None
 
 
-_LIBRARY = torch.library.Library("lossmith", "FRAGMENT")
-_LIBRARY.define(
+_LIBRARY = torch.library.Library("lossmith", "FRAGMENT")  # type: ignore[no-untyped-call]
+_LIBRARY.define(  # type: ignore[no-untyped-call]
     "ctc_lattice(Tensor emissions, Tensor repeated, Tensor lengths, bool with_occupancy) -> (Tensor, Tensor)",
     tags=torch.Tag.pt2_compliant_tag,
 )
-_LIBRARY.impl("ctc_lattice", _lattice, "CompositeExplicitAutograd")
+_LIBRARY.impl("ctc_lattice", _lattice, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
 torch.library.register_fake("lossmith::ctc_lattice", _shapes, lib=_LIBRARY)
 torch.library.register_autograd("lossmith::ctc_lattice", _backward, setup_context=_setup_context, lib=_LIBRARY)

@@ -49,31 +49,31 @@ def label_sequences(
     targets = _targets(loss, targets, samples)
     frames = _lengths(loss, "input_lengths", input_lengths, samples)
     lengths = _lengths(loss, "target_lengths", target_lengths, samples)
-    known = readable(frames) and readable(lengths) and (mask is None or readable(mask))
-    if known:
-        _check_lengths(loss, targets, frames, lengths, mask, size)
-    if not (known and readable(targets)):
+    longest, full = None, False
+    if readable(frames) and readable(lengths) and (mask is None or readable(mask)):
+        longest, full = _check_lengths(loss, targets, frames, lengths, mask, size)
+    if longest is None or not readable(targets):
         targets, frames, lengths = (t.to(scores.device) for t in (targets, frames, lengths))
         mask = None if mask is None else mask.to(scores.device)
-    full = known and mask is None and bool((frames == size).all())
 
-    valid = None if known else _lengths_in_range(targets, frames, lengths, size)
-    used = mask if valid is None else valid if mask is None else valid & mask
+    used, valid = mask, None
+    if longest is None:
+        valid = _lengths_in_range(targets, frames, lengths, size)
+        used = valid if mask is None else valid & mask
     kept = lengths if used is None else torch.where(used, lengths, 0)
     frames = frames if used is None else torch.where(used, frames, 0)
     if targets.dim() == 2:
-        width = max(kept.tolist(), default=0) if known else targets.shape[1]
+        width = targets.shape[1] if longest is None else longest
         labels = targets[:, :width]
     else:
-        width = max(kept.tolist(), default=0) if known else min(targets.shape[0], size)
+        width = torch.sym_min(targets.shape[0], size) if longest is None else longest  # type: ignore[no-untyped-call]
         labels = _padded(targets, lengths, width)
-        if not known:
-            # Longer than its frames, so it has no alignment, which is all that need be known of it.
-            frames, kept = torch.where(kept > width, 0, frames), kept.clamp(max=width)
+        # A sequence longer than all frames is cut. It has no alignment anyhow, and without frames it has none either.
+        frames, kept = torch.where(kept > width, 0, frames), kept.clamp(max=width)
 
     inside = torch.arange(width, device=kept.device) < kept.unsqueeze(1)
     wrong = inside & ((labels < 0) | (labels >= classes))
-    if known and readable(wrong):
+    if longest is not None and readable(wrong):
         _check_labels(loss, labels, wrong, classes)
     else:
         right = ~wrong.any(1)
@@ -122,29 +122,39 @@ def _lengths(loss: str, name: str, lengths: Lengths, samples: int) -> Tensor:
     return lengths.reshape(-1).to(torch.int64)
 
 
-def _check_lengths(loss: str, targets: Tensor, frames: Tensor, lengths: Tensor, mask: Tensor | None, size: int) -> None:
-    """Raises RuntimeError, as torch does, for a length that is negative or longer than what there is."""
+def _check_lengths(
+    loss: str, targets: Tensor, frames: Tensor, lengths: Tensor, mask: Tensor | None, size: int
+) -> tuple[int, bool]:
+    """Raises RuntimeError, as torch does, for a length that is negative or longer than what there is.
+
+    Returns the greatest length of a target, and whether all frames of all samples count.
+    """
     concatenated = targets.dim() == 1
     counts = [True] * len(frames) if mask is None else mask.tolist()
+    longest = 0
     for sample, (of_input, of_target, counted) in enumerate(
         zip(frames.tolist(), lengths.tolist(), counts, strict=True)
     ):
-        if counted and not 0 <= of_input <= size:
+        if (counted or concatenated) and of_target < 0:
+            raise RuntimeError(f"{loss}: target_lengths[{sample}] is {of_target}, expected 0 or more")
+        if not counted:
+            continue
+        if not 0 <= of_input <= size:
             raise RuntimeError(
                 f"{loss}: input_lengths[{sample}] is {of_input}, expected 0 to {size}, the number of frames"
             )
-        if (counted or concatenated) and of_target < 0:
-            raise RuntimeError(f"{loss}: target_lengths[{sample}] is {of_target}, expected 0 or more")
-        if counted and not concatenated and of_target > targets.shape[1]:
+        if not concatenated and of_target > targets.shape[1]:
             raise RuntimeError(
                 f"{loss}: target_lengths[{sample}] is {of_target}, but targets, {checks.describe(targets)}, has room "
                 f"for {targets.shape[1]} labels of a sample"
             )
+        longest = max(longest, of_target)
     if concatenated and lengths.sum() != targets.shape[0]:
         raise RuntimeError(
             f"{loss}: targets holds {targets.shape[0]} labels, but target_lengths adds up to {int(lengths.sum())}; "
             f"1-dimensional targets are the samples' labels one after another, without padding"
         )
+    return longest, mask is None and bool((frames == size).all())
 
 
 def _lengths_in_range(targets: Tensor, frames: Tensor, lengths: Tensor, size: int) -> Tensor:
@@ -159,7 +169,7 @@ def _padded(targets: Tensor, lengths: Tensor, width: int) -> Tensor:
     """Concatenated targets as rows (N, width), with any labels where a row has ended."""
     begins = lengths.cumsum(0) - lengths
     at = begins.unsqueeze(1) + torch.arange(width, device=lengths.device)
-    return targets[at.clamp(0, max(targets.shape[0] - 1, 0))]
+    return targets[at.clamp(min=0, max=targets.shape[0] - 1)]
 
 
 def _check_labels(loss: str, labels: Tensor, wrong: Tensor, classes: int) -> None:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ...backend import dtypes
+from ...backend import dtypes, wide
 
 
 def full_precision(vectors: Tensor) -> Tensor:
@@ -19,11 +19,17 @@ def distance(x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6) -> Tensor:
     Where the distance is 0 its gradient is 0, for every p. Integers are subtracted as integers, as torch does.
     """
     compute, _ = dtypes(x, y, integers=True)
-    difference = x.to(compute) - y.to(compute) + eps
+    x, y = x.to(compute), y.to(compute)
+    if p == 2 and compute in (torch.float32, torch.complex64):
+        # the squares are in the range of float64: no need to scale, and one pass less for the compiler
+        x, y = wide(x), wide(y)
+    difference = x - y + eps
     if p == 1 or difference.shape[-1:] == (0,):
         return difference.abs().sum(-1)
     if p == math.inf:
         return difference.abs().amax(-1)
+    if difference.dtype in (torch.float64, torch.complex128) and compute != difference.dtype:
+        return _norm(difference, p)
     # the norm of a multiple is the multiple of the norm, so the scale counts as a constant
     scale = torch.linalg.vector_norm(difference.detach(), math.inf, -1)
     scale = torch.where((scale > 0) & scale.isfinite(), scale, 1)
@@ -31,7 +37,7 @@ def distance(x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6) -> Tensor:
 
 
 def _norm(rows: Tensor, p: float) -> Tensor:
-    """The p-norm of rows whose largest entry is 1 (or which are 0)."""
+    """The p-norm of rows whose powers are in range."""
     powers = _squares(rows) if p == 2 else _powers(rows.abs(), p)
     total = powers.sum(-1)
     if p < 1:

@@ -6,14 +6,15 @@ As in torch, a hinge has slope 0 at its kink, and a pair whose difference is NaN
 import torch
 from torch import Tensor
 
-from .labels import ClassLabels, LabelSets
+from ...backend import wide
+from .labels import ClassLabels, LabelSets, own_class
 
 
 def margins_to_label(scores: Tensor, labels: ClassLabels, p: int, margin: float) -> Tensor:
     """The sum over the other classes of max(0, margin - x_y + x_i)^p of each row (the last dimension), by classes."""
     classes = scores.shape[-1]
     scores = labels.hide(scores, -1)
-    own = torch.arange(classes, device=scores.device) == labels.label.unsqueeze(-1)
+    own = own_class(labels.label, classes, labels.label.dim())
     # a sum and not a gather: its backward goes into the same pass as the rest
     excess = margin - torch.where(own, scores, 0).sum(-1, keepdim=True) + scores
     excess = torch.where((excess > 0) & ~own, excess, 0)
@@ -29,10 +30,10 @@ def margins_of_set(scores: Tensor, sets: LabelSets) -> Tensor:
     a slope, so that large scores do not cancel, and in float64.
     """
     slopes = _slopes(scores.detach(), sets.times)
-    wide = scores.double() - (sets.times > 0).double()
-    centre = _product(slopes.abs(), wide.detach()).sum(-1, keepdim=True) / slopes.abs().sum(-1, keepdim=True)
+    shifted = wide(scores) - (sets.times > 0).to(slopes.dtype)
+    centre = _product(slopes.abs(), shifted.detach()).sum(-1, keepdim=True) / slopes.abs().sum(-1, keepdim=True)
     centre = torch.where(centre.isfinite(), centre, 0)
-    return sets.spoil(_product(slopes, wide - centre).sum(-1) / scores.shape[-1])
+    return sets.spoil(_product(slopes, shifted - centre).sum(-1) / scores.shape[-1])
 
 
 def _product(slopes: Tensor, scores: Tensor) -> Tensor:
@@ -58,5 +59,5 @@ def _slopes(scores: Tensor, times: Tensor) -> Tensor:
     first, last = (torch.nn.functional.pad(step, ends, value=True) for ends in ((1, 0), (0, 1)))
     inside_below = torch.where(first, inside_below, 0).cummax(-1).values
     outside_above = torch.where(last, outside_above, 0).flip(-1).cummax(-1).values.flip(-1)
-    slopes = torch.where(times > 0, -times.double() * outside_above, inside_below.double())
+    slopes = torch.where(times > 0, -wide(times) * outside_above, wide(inside_below))
     return torch.empty_like(slopes).scatter(-1, order, slopes)

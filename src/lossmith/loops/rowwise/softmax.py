@@ -24,7 +24,11 @@ def softmax_with_labels(
         of_label, of_all, *_ = _Surprisals.apply(  # type: ignore[no-untyped-call]
             logits, labels.label, labels.used, weight, dim, smoothing > 0
         )
-    values: Tensor = of_label if weight is None else of_label * labels.pick(weight)
+    values: Tensor = of_label
+    if weight is not None:
+        if labels.used is not None:  # NaN in an unused row would come through to the weight's gradient
+            values = torch.where(labels.used, values, 0)
+        values = values * labels.pick(weight)
     if smoothing > 0:
         values = (1 - smoothing) * values + smoothing / logits.shape[dim] * of_all
     return labels.spoil(values)
@@ -87,6 +91,10 @@ class _Surprisals(torch.autograd.Function):
         dim = ctx.dim
         index = label.unsqueeze(dim)
         moved = logits - greatest.unsqueeze(dim)
+        if used is not None:
+            # hidden at the start: what comes in is 0 there, and so are derivatives of every order, NaN or not
+            moved = torch.where(used.unsqueeze(dim), moved, 0)
+            surprisal, log_total = torch.where(used, surprisal, 0), torch.where(used, log_total, 0)
         through_total = of_total
         grad_weight = None
         share: Tensor | float = 0.0
@@ -95,18 +103,13 @@ class _Surprisals(torch.autograd.Function):
             share = of_all.unsqueeze(dim) if weight is None else of_all.unsqueeze(dim) * _along(weight, logits, dim)
             if ctx.needs_input_grad[3]:
                 costs = (log_total.unsqueeze(dim) - moved) * of_all.unsqueeze(dim)
-                if used is not None:
-                    costs = torch.where(used.unsqueeze(dim), costs, 0)
                 grad_weight = costs.movedim(dim, 0).flatten(1).sum(1)
         p = torch.exp(moved - log_total.unsqueeze(dim))
         result = (of_label + through_total).unsqueeze(dim) * p - share
         on_label = of_label * torch.expm1(-surprisal) + through_total * torch.exp(-surprisal)
         if ctx.all_classes:
             on_label = on_label - (of_all if weight is None else of_all * pick(weight, label))
-        result = result.scatter(dim, index, on_label.unsqueeze(dim))
-        if used is not None:
-            result = torch.where(used.unsqueeze(dim), result, 0)
-        return result, None, None, grad_weight, None, None
+        return result.scatter(dim, index, on_label.unsqueeze(dim)), None, None, grad_weight, None, None
 
 
 def softmax_with_probabilities(logits: Tensor, target: Tensor, dim: int, weight: Tensor | None) -> Tensor:
