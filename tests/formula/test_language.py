@@ -63,11 +63,6 @@ def test_value_and_derivatives():
 
 
 def test_the_value_alone_leaves_out_what_derivatives_need():
-    class Counting(dict):
-        def __missing__(self, word):
-            raise AssertionError(word)
-
-    # a vocabulary without exp would be enough for the value, if words were looked up late; they are bound at once
     calls = []
     words = {"exp": lambda x: calls.append(x) or x, "where": lambda c, x, y: x if c else y}
     assert pinball.bind_value(words)(1.0, 2.0, 0.9) == 0.9
@@ -89,7 +84,7 @@ def test_a_formula_that_calls_another():
 
 def test_words_and_formulas_may_be_local():
     """Names of an enclosing function are found; the words are the language's, whatever their names mean outside."""
-    from math import exp, log  # noqa: F401
+    from math import exp, log
 
     @formula
     def inner(x: Real) -> Reals:

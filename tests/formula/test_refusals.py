@@ -92,6 +92,7 @@ REFUSED = {
     "truth": ("return x * True, x", 3, "`True`", "a finite number"),
     "infinity": ("return x * 1e999, x", 3, "`1e309`", "a finite number"),
     "complex number": ("return x * 1j, x", 3, "`1j`", "a finite number"),
+    "what was skipped": ("_ = x\n    return _, x", 4, "the name `_`", "a parameter, or the number itself"),
     "unknown name": ("return x + EPS, x", 3, "the name `EPS`", "a parameter, or the number itself"),
     "word without a call": ("return x + exp, x", 3, "the name `exp`, which is a word", "exp(...)"),
     "value that is called": (

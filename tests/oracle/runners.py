@@ -15,7 +15,7 @@ import numpy
 import torch
 
 from lossmith.formula import Formula
-from lossmith.formula.cpp import VOCABULARY, cpp
+from lossmith.formula.cpp import VOCABULARY, cpp, identifier
 
 Arrays = Sequence[numpy.ndarray]
 
@@ -69,7 +69,7 @@ def _loop(formula: Formula, type: str) -> str:
 extern "C" void {formula.name}_{type}(
     const {type}* const* in, [[maybe_unused]] const {type}* const* par, {type}* const* out, std::size_t n) {{
     for (std::size_t i = 0; i < n; ++i) {{
-        const auto results = lossmith::{formula.name}<{type}>({arguments});
+        const auto results = lossmith::{identifier(formula.name)}<{type}>({arguments});
         for (std::size_t k = 0; k < results.size(); ++k) out[k][i] = results[k];
     }}
 }}"""

@@ -55,8 +55,8 @@ def _function(formula: Formula) -> str:
     arguments = (*formula.operands, *formula.parameters)
     return _TEMPLATE.format(
         count=1 + len(formula.operands),
-        name=_name(formula.name),
-        arguments=", ".join(f"const T {_name(argument)}" for argument in arguments),
+        name=identifier(formula.name),
+        arguments=", ".join(f"const T {identifier(argument)}" for argument in arguments),
         body="".join(f"    {_assignment(formula, statement)};\n" for statement in formula.statements),
         results="\n".join(f"        {_expression(formula, result)}," for result in formula.results),
     )
@@ -65,7 +65,10 @@ def _function(formula: Formula) -> str:
 def _assignment(formula: Formula, statement: ast.Assign) -> str:
     target, value = statement.targets[0], _expression(formula, statement.value)
     if isinstance(target, ast.Tuple):
-        names = ", ".join(_expression(formula, name) for name in target.elts)
+        # C++ knows no name that may be given twice
+        skipped = f"skipped_{statement.lineno}"
+        parts = [_expression(formula, name) for name in target.elts]
+        names = ", ".join(f"{skipped}_{i}" if part == "_" else part for i, part in enumerate(parts))
         return f"[[maybe_unused]] const auto [{names}] = {value}"
     return f"const auto {_expression(formula, target)} = {value}"
 
@@ -86,8 +89,9 @@ class _Typed(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         called = self.formula.subformulas.get(node.id)
-        return ast.Name(_name(called.name if called else node.id))
+        return ast.Name(identifier(called.name if called else node.id))
 
 
-def _name(name: str) -> str:
+def identifier(name: str) -> str:
+    """A formula's name, or one in it, as C++ has it: keywords get an underscore."""
     return name + "_" if name in _RESERVED else name

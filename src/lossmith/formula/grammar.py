@@ -180,6 +180,8 @@ class _Check:
     def assign(self, target: ast.expr, kind: Kind) -> None:
         if not isinstance(target, ast.Name):
             self.refuse(target, f"`{ast.unparse(target)}`", "name = expression")
+        if target.id == "_":  # what is not used
+            return
         if target.id in self.kinds:
             self.refuse(target, f"a second value for `{target.id}`", "a new name for it")
         if target.id in self.called:

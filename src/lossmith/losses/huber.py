@@ -74,6 +74,8 @@ def huber_loss(
     checks.broadcastable(loss, input=input, target=target)
     checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     checks.weight_of_input(loss, weight, input)
+    if weight is not None:
+        input = input.to(torch.promote_types(input.dtype, weight.dtype))
     return pointwise(loss, huber, (input, target), (delta,), how, weight=weight, like=input)
 
 

@@ -85,6 +85,7 @@ def triplet_margin_loss(
     _check_norm(loss, p)
     check_vectors(loss, how.reduction, swap, anchor=anchor, positive=positive, negative=negative)
     _, result = dtypes(anchor, positive, negative)
+    result = result.to_real() if result.is_complex else result
     anchor, positive, negative = (full_precision(vectors) for vectors in (anchor, positive, negative))
     if how.mask is not None:
         checks.fits(loss, "mask", how.mask, _batch(anchor, positive, negative), "the unreduced loss")

@@ -75,6 +75,7 @@ def triplet_margin_with_distance_loss(
     if distance_function is None or isinstance(distance_function, PairwiseDistance):
         check_vectors(loss, how.reduction, swap, **vectors)
         _, result = dtypes(anchor, positive, negative, composite=True)
+        result = result.to_real() if result.is_complex else result
         anchor, positive, negative = (full_precision(t) for t in vectors.values())
         near, far = _distances(loss, anchor, positive, negative, distance_function or distance, swap, how.mask)
     else:

@@ -9,7 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...backend import transforming
 from ...formula import Formula, Real
+
+
+def unreduced(formula: Formula, *arguments: Real) -> Tensor:
+    """The formula's value: with its own derivatives where it is compiled and differentiated, else left to autograd."""
+    differentiated = torch.is_grad_enabled() and any([isinstance(a, Tensor) and a.requires_grad for a in arguments])
+    if torch.compiler.is_compiling() and differentiated and not transforming():
+        result: Tensor = CompiledFormula.apply(formula, *arguments)  # type: ignore[no-untyped-call]
+    else:
+        result = formula.value(*arguments)
+    return result
 
 
 class CompiledFormula(torch.autograd.Function):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import dtypes, transforming
+from ...backend import dtypes
 from ...formula import Formula
 from ...reduction import Reduction, reduce
-from .compiled import CompiledFormula
+from .compiled import unreduced
 
 
 def pointwise(
@@ -42,10 +42,7 @@ def pointwise(
         checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
         # 1 is a point where every formula is finite, with finite derivatives
         operands = [torch.where(how.mask, o, 1) if isinstance(o, Tensor) else o for o in operands]
-    if torch.compiler.is_compiling() and not transforming():
-        values: Tensor = CompiledFormula.apply(formula, *operands, *parameters)  # type: ignore[no-untyped-call]
-    else:
-        values = formula.value(*operands, *parameters)
+    values = unreduced(formula, *operands, *parameters)
     if invalid is not None:
         values = torch.where(invalid, torch.nan, values)
     if weight is not None:
@@ -53,5 +50,8 @@ def pointwise(
         if how.mask is not None:
             weight = torch.where(how.mask, weight, 0)
         values = values * weight
-    share = weight if weight_in_mean else None
+    share = None
+    if weight is not None and weight_in_mean:
+        # as in torch, the sum is over the weight as it is given, also where the operands broadcast to a larger loss
+        share = weight if weight.shape == values.shape else weight * (weight.numel() / max(1, values.numel()))
     return reduce(loss, values, how, result, denominator=share, weight=weight, batch=batch)
