@@ -92,7 +92,7 @@ REFUSED = {
     "truth": ("return x * True, x", 3, "`True`", "a finite number"),
     "infinity": ("return x * 1e999, x", 3, "`1e309`", "a finite number"),
     "complex number": ("return x * 1j, x", 3, "`1j`", "a finite number"),
-    "what was skipped": ("_ = x\n    return _, x", 4, "the name `_`", "a parameter, or the number itself"),
+    "what was skipped": ("_ = x\n    return x, x", 3, "a value for `_`", "a name for it"),
     "unknown name": ("return x + EPS, x", 3, "the name `EPS`", "a parameter, or the number itself"),
     "word without a call": ("return x + exp, x", 3, "the name `exp`, which is a word", "exp(...)"),
     "value that is called": (
@@ -159,6 +159,7 @@ OF_HUBER = "from lossmith.losses.huber import huber\n@formula\ndef bad(x, y, c):
         ("v, d, e = huber(x, 0.0, c)", r"`0.0` given for `target`, .* `target` is an operand of huber"),
         ("v, d, e = huber(x, y, x)", r"`x` given for `delta` .* huber has no derivative in its parameter `delta`"),
         ("v, x, e = huber(x, y, c)", r"a second value for `x`"),
+        ("v, d, _ = huber(x, y, c)\n    z = _", r"the name `_`, which is no argument and not assigned above"),
         ("v, d, e = exp(x)", r"`exp\(x\)` for several names"),
         ("huber = x\n    v, d, e = huber(x, y, c)", r"a call of `huber`, which is a value here"),
     ],

@@ -9,4 +9,4 @@ def main() -> None:
         from .main import app
     except ModuleNotFoundError as error:
         sys.exit(f"lossmith: the command line needs {error.name}; install it with: pip install 'lossmith[cli]'")
-    app()
+    app(prog_name="lossmith")

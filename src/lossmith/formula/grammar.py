@@ -175,13 +175,14 @@ class _Check:
             names = ", ".join(["value", *(f"d_{operand}" for operand in called.operands)])
             self.refuse(target, f"{len(target.elts)} names for what {name} returns", f"{names} = {name}(...)")
         for element in target.elts:
-            self.assign(element, Kind(varies=True))
+            if not (isinstance(element, ast.Name) and element.id == "_" and "_" not in self.kinds):
+                self.assign(element, Kind(varies=True))
 
     def assign(self, target: ast.expr, kind: Kind) -> None:
         if not isinstance(target, ast.Name):
             self.refuse(target, f"`{ast.unparse(target)}`", "name = expression")
-        if target.id == "_":  # what is not used
-            return
+        if target.id == "_":
+            self.refuse(target, "a value for `_`", "a name for it; `_` skips a result of a formula")
         if target.id in self.kinds:
             self.refuse(target, f"a second value for `{target.id}`", "a new name for it")
         if target.id in self.called:
@@ -238,9 +239,12 @@ class _Check:
         return Kind(varies=True, condition=True)
 
     def call(self, node: ast.Call, function: ast.expr, arguments: list[ast.expr]) -> Kind:
-        text = ast.unparse(function)
         if not isinstance(function, ast.Name):
-            self.refuse(node, f"`{text}(...)`", _word_for(function.attr if isinstance(function, ast.Attribute) else ""))
+            self.refuse(
+                node,
+                f"`{ast.unparse(function)}(...)`",
+                _word_for(function.attr if isinstance(function, ast.Attribute) else ""),
+            )
         name = function.id
         if name in self.subformulas:
             names = ", ".join(["value", *(f"d_{operand}" for operand in self.subformulas[name].operands)])

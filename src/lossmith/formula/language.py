@@ -106,14 +106,14 @@ class Formula:
         return types.FunctionType(code, {"__builtins__": builtins, **words, **formulas}, self.name)
 
     def _definition(self, body: list[ast.Assign], result: ast.expr) -> ast.FunctionDef:
-        arguments = [ast.arg(name) for name in (*self.operands, *self.parameters)]
+        arguments = [ast.copy_location(ast.arg(name), self.tree) for name in (*self.operands, *self.parameters)]
         definition = ast.FunctionDef(
             name=self.name,
             args=ast.arguments(posonlyargs=[], args=arguments, kwonlyargs=[], kw_defaults=[], defaults=[]),
             body=[*body, ast.copy_location(ast.Return(result), result)],
             decorator_list=[],
         )
-        return ast.fix_missing_locations(ast.copy_location(definition, self.tree))
+        return ast.copy_location(definition, self.tree)
 
 
 def formula(function: Callable[..., Reals]) -> Formula:
@@ -132,10 +132,12 @@ def _parse(function: types.FunctionType) -> ast.FunctionDef:
     except OSError:
         what = f"`{function.__name__}`, whose source can't be read,"
         refuse(file, None, what, "the formula in a file or a notebook cell", line)
+    # empty lines before it, so that each line has its number; a condition around it, where it is indented
     indented = source[:1].isspace()
-    tree = ast.parse("if True:\n" + source if indented else source).body[0]
-    ast.increment_lineno(tree, line - 1 - indented)
-    if isinstance(tree, ast.If):
+    above = "\n" * (line - 2) + "if True:\n" if indented else "\n" * (line - 1)
+    tree = ast.parse(above + source).body[0]
+    if indented:
+        assert isinstance(tree, ast.If)
         tree = tree.body[0]
     if not isinstance(tree, ast.FunctionDef):
         refuse(file, tree, f"`{function.__name__}`", "@formula above a function written with def")

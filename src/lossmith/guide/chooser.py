@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from .experiment import Scores, Settings, experiment, sample
 from .inputs import Inputs, inputs
 from .read import BadData, Table, read
-from .recipes import RECIPES, from_training, signature, snippet, words
+from .recipes import COMPUTED, RECIPES, from_training, signature, snippet, words
 from .ruled_out import ruled_out
 from .target import Target, examine
 from .tree import Leaf, Step, walk
@@ -65,6 +65,11 @@ class Choice:
         return self.candidates[0]
 
     @property
+    def computed(self) -> tuple[str, ...]:
+        """How the recommended loss's arguments came from the data."""
+        return tuple(COMPUTED[name] for name in RECIPES[self.leaf.recipe].computed)
+
+    @property
     def conclusion(self) -> tuple[str, ...]:
         """What the experiment says of the tree's choice; nothing without one."""
         if self.verdict is None:
@@ -81,7 +86,7 @@ class Choice:
                 "final_layer": self.final_layer,
                 "target": self.target,
             },
-            "reasons": [*self.table, *self.evidence, self.leaf.why, *self.conclusion],
+            "reasons": [*self.table, *self.evidence, self.leaf.why, *self.computed, *self.conclusion],
             "candidates": [
                 {"loss": each.loss, "arguments": each.arguments, "metrics": each.metrics} for each in self.candidates
             ],

@@ -14,6 +14,7 @@ from .read import BadData
 
 Array = NDArray[np.float64]
 MOST_CATEGORIES = 50
+LARGEST = 1e38  # float32 holds no more
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _encode(column: pl.Series) -> tuple[Array | None, bool, str]:
     if dtype.is_numeric() or dtype == pl.Boolean or dtype.is_temporal():
         physical = column.to_physical() if dtype.is_temporal() else column
         values = physical.cast(pl.Float64).to_numpy().astype(np.float64)
-        values[~np.isfinite(values)] = np.nan
+        values[~(np.abs(values) < LARGEST)] = np.nan
         if np.isnan(values).all():
             return None, False, "no finite value"
         if len(values) > 2 and np.all(np.diff(values) == 1):

@@ -37,13 +37,15 @@ LINES = {
 }
 
 NUMBERS = "torch.as_tensor(values, dtype=torch.float32).reshape(-1, {outputs})"
+EXACT_NUMBERS = NUMBERS.replace("float32", "float64")
 
 STANDARDISED = Head(
     final_layer="Linear(hidden, {outputs}), no activation",
     target="float32 of shape (N, {outputs}), standardised with {center_is} and {scale_is} of the training targets",
     layer="nn.Linear(hidden, {outputs})",
-    to_target=f"({NUMBERS} - center) / scale",
-    to_prediction="output * scale + center",
+    # In double precision: in single, a target far from 0 would lose its digits.
+    to_target=f"(({EXACT_NUMBERS} - center) / scale).float()",
+    to_prediction="output.cpu().double() * scale + center",
     setup=("units",),
 )
 MEAN_AND_VARIANCE = Head(
@@ -51,7 +53,7 @@ MEAN_AND_VARIANCE = Head(
     target=STANDARDISED.target,
     layer="nn.Linear(hidden, 2 * {outputs})  # mean and raw variance",
     to_target=STANDARDISED.to_target,
-    to_prediction="output.chunk(2, dim=1)[0] * scale + center",
+    to_prediction="output.chunk(2, dim=1)[0].cpu().double() * scale + center",
     to_loss="mean, raw = output.chunk(2, dim=1)\nreturn criterion(mean, target, nn.functional.softplus(raw) + 1e-4)",
     setup=("units",),
 )
@@ -152,6 +154,13 @@ RECIPES = {
 }
 
 
+COMPUTED = {
+    "delta": "delta is 1.345 robust standard deviations of a first fit's residuals, in the standardised target's unit",
+    "pos_weight": "pos_weight is the number of negatives over that of positives",
+    "weight": "weight is n / (K n_c): rows over classes times rows of the class",
+}
+
+
 def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed: int) -> dict[str, Any]:
     """Every number that a recipe takes from data, computed from the given rows alone."""
     if target.kind in ("binary", "classes"):
@@ -172,7 +181,11 @@ def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed:
         scale = np.array([suggest.robust_scale(column) for column in values.T])
     else:
         center, scale = values.mean(axis=0), values.std(axis=0)
-    center, scale = np.array(_rounded(center, 6)), np.array(_rounded(np.where(scale > 0, scale, 1.0), 6))
+    scale = np.array(_rounded(np.where(scale > 0, scale, 1.0), 6))
+    digits = 6 + int(
+        np.log10((np.abs(center) / scale).clip(1)).max()
+    )  # so that the mean is 0 to 1e-5 standard deviations
+    center = np.array(_rounded(center, digits))
     sample = np.random.default_rng(seed).permutation(len(rows))[:RESIDUALS]
     design = inputs.take(rows[sample]).design(np.arange(len(sample)))
     fits = [first_fit(design, column, seed) for column in ((values[sample] - center) / scale).T]
@@ -280,7 +293,7 @@ def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
         names["negative"], names["positive"] = map(repr, target.classes)
     for name in ("center", "scale"):
         given = numbers.get(name, [])
-        names[name] = repr(given[0]) if len(given) == 1 else f"torch.tensor({given})"
+        names[name] = repr(given[0]) if len(given) == 1 else f"torch.tensor({given}, dtype=torch.float64)"
     return names
 
 
@@ -295,4 +308,9 @@ def _literal(values: Sequence[Any], width: int = 88) -> str:
     text = repr(list(values))
     if len(text) <= width:
         return text
-    return "[\n" + textwrap.fill(text[1:-1] + ",", width, initial_indent="    ", subsequent_indent="    ") + "\n]"
+    lines = ["   "]
+    for value in values:
+        if len(lines[-1]) + len(repr(value)) + 2 > width:
+            lines.append("   ")
+        lines[-1] += f" {value!r},"
+    return "\n".join(["[", *lines, "]"])

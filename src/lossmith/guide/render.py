@@ -49,7 +49,7 @@ def _recommended(choice: Choice) -> Table:
     table.add_row("loss", Text(f"lossmith.{choice.recommended.signature}", style="bold green"))
     table.add_row("last layer", Text(choice.final_layer))
     table.add_row("target", Text(choice.target))
-    table.add_row("because", Text(choice.leaf.why))
+    table.add_row("because", Text("; ".join((choice.leaf.why, *choice.computed))))
     return table
 
 
@@ -61,7 +61,10 @@ def _experiment(choice: Choice) -> Group:
     )
     if choice.outputs > 1 and choice.leaf.decided_by in ("mae", "rmse"):
         about += " Errors are in standard deviations of each target."
-    decides = f"{METRICS[choice.leaf.decided_by].title} decides. The recommended loss (→) less each other one:"
+    decides = (
+        f"{METRICS[choice.leaf.decided_by].title} decides. The recommended loss (→) less each other one; the intervals "
+        "allow for folds that share training rows (Nadeau and Bengio) and for several comparisons:"
+    )
     return Group(
         Text(about), "", _scores(choice), "", Text(decides), _comparisons(choice), "", _bullets(choice.conclusion)
     )

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .inputs import Array, Inputs
+from .inputs import LARGEST, Array, Inputs
 from .noise import GROWS, OUTLIER, SURELY, noise
 from .read import BadData
 from .whole_numbers import whole_numbers
@@ -81,8 +81,16 @@ def _usable(columns: Sequence[pl.Series]) -> None:
         name = column.name
         if not (_is_text(column) or column.dtype.is_numeric() or column.dtype == pl.Boolean):
             raise BadData(f"target {name!r} holds values of type {column.dtype}; give numbers, booleans or names")
+        largest = 0.0 if _is_text(column) else float(np.abs(_floats(column)).max())
+        if largest and not 1 / LARGEST < largest < LARGEST:
+            raise BadData(f"target {name!r} reaches {largest:.3g}, which float32 can't hold; give it in another unit")
+
+
+def _not_constant(columns: Sequence[pl.Series]) -> None:
+    for column in columns:
         if column.n_unique() == 1:
-            raise BadData(f"target {name!r} is constant ({column[0]!r} in every row); there is nothing to predict")
+            value = repr(column[0])
+            raise BadData(f"target {column.name!r} is constant ({value} in every row); there is nothing to predict")
 
 
 def _is_text(column: pl.Series) -> bool:
@@ -97,8 +105,11 @@ def _floats(column: pl.Series) -> Array:
 
 
 def _one(column: pl.Series, sample: NDArray[np.int64], design: Array, seed: int) -> Target:
+    _not_constant([column])
     name = column.name
     values = column.cast(pl.String) if _is_text(column) else column
+    if values.dtype.is_float() or values.dtype.is_decimal():
+        values = values.cast(pl.Float64)
     distinct = values.unique().sort().to_list()
     if len(distinct) == 2:
         return _binary(name, values.to_list(), distinct)
@@ -163,12 +174,14 @@ def _several(columns: Sequence[pl.Series]) -> Target:
             raise BadData(f"several targets must all be numbers, and {column.name!r} holds text; give it alone")
     values = np.stack([_floats(column) for column in columns], axis=1)
     sums = values.sum(axis=1)
-    if np.isin(values, (0, 1)).all():
-        return _zeros_and_ones(names, values)
     total = 100.0 if abs(np.median(sums) - 100) < 1 else 1.0
-    if (values >= 0).all() and np.allclose(sums, total, rtol=0, atol=0.01 * total):
+    shares = (values >= 0).all() and np.allclose(sums, total, rtol=0, atol=0.01 * total)
+    if shares and not np.isin(values, (0, 1)).all() and (np.ptp(values, axis=0) > 0).any():
         why = f"the {len(names)} columns are never negative and sum to {total:g} in every row: distributions"
         return Target("distributions", names, values, statements=[why])
+    _not_constant(columns)
+    if np.isin(values, (0, 1)).all():
+        return _zeros_and_ones(names, values)
     target = Target("numbers", names, values)
     counts = bool(np.all(values == np.round(values)) and np.all(values.min(axis=0) == 0))
     what = "whole numbers from 0 upwards: counts" if counts else "numbers that are neither 0/1 nor shares of one whole"

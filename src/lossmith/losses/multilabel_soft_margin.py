@@ -8,6 +8,7 @@ from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, UNIT, Facts, Loss
 from ..loops.masking import hide_rows
+from ..loops.pointwise import unreduced
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
@@ -66,7 +67,7 @@ def multilabel_soft_margin_loss(
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
     compute, result = dtypes(input, target, weight, composite=True)
     operands = [hide_rows(rows.to(compute), how.mask, 1.0) for rows in (input, target)]
-    values = bce_with_logits.value(*operands, 1.0)
+    values = unreduced(bce_with_logits, *operands, 1.0)
     if weight is not None:
         values = values * weight.to(compute)
     return reduced(loss, values.sum(-1) / input.shape[-1], how, result)

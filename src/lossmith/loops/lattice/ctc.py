@@ -201,7 +201,7 @@ def _backward(ctx: Any, of_log_sum: Tensor | None, of_occupancy: Tensor | None) 
     grad = None
     if of_log_sum is not None:
         grad = of_log_sum.unsqueeze(1) * occupancy
-    if of_occupancy is not None:
+    if of_occupancy is not None and ctx.with_occupancy:
         pull = torch.func.vjp(lambda e: _forward_backward(e, repeated, lengths, _add)[1], emissions)[1]
         (second,) = pull(of_occupancy)
         grad = second if grad is None else grad + second

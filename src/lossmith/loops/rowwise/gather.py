@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...backend import transforming
 from .labels import ClassLabels, own_class
 
 
@@ -12,7 +13,8 @@ def negative_pick(scores: Tensor, labels: ClassLabels, dim: int, weight: Tensor 
     """-w_y x_y of each row, computed in `dtype`. A row that is not used is 0 and gets gradient 0, whatever it holds."""
     if scores.shape[dim] == 0:
         return labels.spoil(scores.to(dtype).sum(dim))
-    pick = _CompiledPick.apply if torch.compiler.is_compiling() else _pick
+    compiled = torch.compiler.is_compiling() and not transforming()
+    pick = _CompiledPick.apply if compiled else _pick
     # picked before it is converted: only the entries of the labels are touched
     values = -labels.blank(pick(scores, labels.label, dim).to(dtype))
     if weight is not None:
@@ -27,8 +29,6 @@ def _pick(scores: Tensor, label: Tensor, dim: int) -> Tensor:
 
 class _CompiledPick(torch.autograd.Function):
     """As `_pick`; the compiler makes one pass of this backward, and a fill and a scatter of that of gather."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(scores: Tensor, label: Tensor, dim: int) -> Tensor:
