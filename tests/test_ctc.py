@@ -413,6 +413,7 @@ def test_compiled_by_inductor(function):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch._prims_common.check`:FutureWarning")  # the compiler's own, for a diagonal
 @pytest.mark.parametrize("outer", [torch.func.grad, torch.func.hessian, lambda f: torch.func.vmap(torch.func.grad(f))])
 def test_transforms_compiled_by_inductor(outer):
     scores, *given = shapes(5, 2, 3, 2)
@@ -432,6 +433,14 @@ class Model(torch.nn.Module):
         return self.function(*given)
 
 
+OPERATOR_RULES = [
+    "test_schema",
+    "test_autograd_registration",
+    "test_faketensor",
+    pytest.param("test_aot_dispatch_dynamic", marks=pytest.mark.slow),
+]
+
+
 @BOTH
 @pytest.mark.parametrize("strict", [False, True])
 def test_export_with_dynamic_shapes(function, strict):
@@ -445,11 +454,13 @@ def test_export_with_dynamic_shapes(function, strict):
     same(value_and_gradient(exported, *given), value_and_gradient(function, *given))
 
 
-def test_the_operator_keeps_torchs_rules():
+@pytest.mark.parametrize("rule", OPERATOR_RULES)
+def test_the_operator_keeps_torchs_rules(rule):
     emissions = torch.randn(5, 2, 4, dtype=torch.float64, requires_grad=True)
     given = torch.tensor([[False, True, False], [False, False, False]]), torch.tensor([3, 1])
     for with_occupancy in (True, False):
-        torch.library.opcheck(torch.ops.lossmith.ctc_lattice.default, (emissions, *given, with_occupancy))
+        operator = torch.ops.lossmith.ctc_lattice.default
+        torch.library.opcheck(operator, (emissions, *given, with_occupancy), test_utils=rule)
 
 
 @BOTH

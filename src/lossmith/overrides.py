@@ -22,7 +22,7 @@ def overridable(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
         return function(*args, **kwargs)
 
     # a code object of its own, under the loss's name: the compiler counts recompilations by code object
-    public.__code__ = public.__code__.replace(co_name=function.__name__)
+    public.__code__ = public.__code__.replace(co_name=function.__name__)  # type: ignore[attr-defined]
     public.__prepare_scriptable__ = refuse_script(function.__name__)  # type: ignore[attr-defined]
     return public
 

@@ -8,6 +8,7 @@ import re
 import pytest
 import sympy
 import torch
+from torch.autograd import forward_ad
 
 import lossmith.formula
 from lossmith.formula.cpp import VOCABULARY
@@ -137,6 +138,18 @@ def test_a_floor_lets_every_gradient_through():
     assert floored.tolist() == [0.5, 0.5, 2.0]
     (floored * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
     assert x.grad.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("with_grad", [True, False])
+@pytest.mark.parametrize("word", ["log_probability", "log_complement"])
+def test_slopes_of_floored_logarithms_in_forward_mode(word, with_grad):
+    points = torch.tensor(list(SLOPES[word]), dtype=torch.float64)
+    with torch.set_grad_enabled(with_grad):
+        _, found = torch.func.jvp(getattr(torch_words, word), (points,), (torch.ones_like(points),))
+        with forward_ad.dual_level():
+            dual = getattr(torch_words, word)(forward_ad.make_dual(points, torch.ones_like(points)))
+            torch.testing.assert_close(forward_ad.unpack_dual(dual).tangent, found)
+    torch.testing.assert_close(found, torch.tensor(list(SLOPES[word].values()), dtype=torch.float64))
 
 
 def test_second_slopes_are_finite_at_kinks():

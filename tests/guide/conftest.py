@@ -1,10 +1,13 @@
-"""What the tests of the guide share: tables on disk."""
+"""What the tests of the guide share: tables on disk, and what is chosen for them."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
+from made_tables import BRANCHES
+
+from lossmith.guide import Choice, choose
 
 
 @pytest.fixture
@@ -22,3 +25,19 @@ def saved(tmp_path: Path) -> Callable[[pl.DataFrame | str | bytes], Path]:
         return path
 
     return save
+
+
+@pytest.fixture(scope="session")
+def chosen(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Choice]:
+    """What the tree chooses for the made table of a branch, without an experiment."""
+    found: dict[str, Choice] = {}
+
+    def choose_for(branch: str) -> Choice:
+        if branch not in found:
+            make, target, *_ = BRANCHES[branch]
+            path = tmp_path_factory.mktemp("branch") / "table.csv"
+            make().write_csv(path)
+            found[branch] = choose(path, target, train=False)
+        return found[branch]
+
+    return choose_for

@@ -1,8 +1,10 @@
 """The snippet: it runs as it is, it is what the experiment trains, and it converts targets rightly."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from made_tables import BRANCHES
@@ -21,9 +23,8 @@ def _run(source: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("branch", BRANCHES)
-def test_it_can_be_pasted(saved, branch: str, capsys: pytest.CaptureFixture[str]) -> None:
-    make, target, *_ = BRANCHES[branch]
-    choice = choose(saved(make()), target, train=False)
+def test_it_can_be_pasted(chosen, branch: str, capsys: pytest.CaptureFixture[str]) -> None:
+    choice = chosen(branch)
     names = _run(choice.snippet)
     assert type(names["criterion"]) is getattr(lossmith, choice.recommended.loss)
     assert torch.isfinite(names["loss"])
@@ -79,13 +80,14 @@ def test_every_recipe_learns(branch: str, key: str) -> None:
     assert "{" not in final_layer + form
 
 
-def _names(saved, branch: str) -> dict[str, Any]:
-    make, target, *_ = BRANCHES[branch]
-    return _run(choose(saved(make()), target, train=False).snippet)
+@pytest.fixture
+def pasted(chosen) -> Callable[[str], dict[str, Any]]:
+    """What the snippet of a branch defines."""
+    return lambda branch: _run(chosen(branch).snippet)
 
 
-def test_quantities_are_standardised_and_given_back(saved) -> None:
-    names = _names(saved, "plain")
+def test_quantities_are_standardised_and_given_back(pasted) -> None:
+    names = pasted("plain")
     values = BRANCHES["plain"][0]()["y"].to_list()
     target = names["to_target"](values)
     assert target.shape == (400, 1)
@@ -94,40 +96,58 @@ def test_quantities_are_standardised_and_given_back(saved) -> None:
     assert names["to_prediction"](target).flatten().tolist() == pytest.approx(values, rel=1e-3, abs=1e-2)
 
 
-def test_several_outputs_each_have_their_scale(saved) -> None:
-    names = _names(saved, "several outputs")
+def test_a_target_far_from_zero_keeps_its_digits(saved) -> None:
+    table = BRANCHES["plain"][0]().with_columns(pl.col("y") + 1.7e9)
+    names = _run(choose(saved(table), "y", train=False).snippet)
+    target = names["to_target"](table["y"].to_list())
+    assert target.std(unbiased=False).item() == pytest.approx(1, abs=1e-3)
+    assert (
+        names["to_prediction"](target).flatten() - torch.tensor(table["y"].to_list(), dtype=torch.float64)
+    ).abs().max() < 1e-2
+
+
+def test_many_long_names_stay_readable(saved) -> None:
+    names = [f"class number {i}, 'so called'" for i in range(30)]
+    table = pl.DataFrame({"x": np.random.default_rng(0).normal(size=300), "y": names * 10})
+    source = choose(saved(table), "y", train=False).snippet
+    assert _run(source)["classes"] == sorted(names)
+    assert max(len(line) for line in source.splitlines()) <= 120
+
+
+def test_several_outputs_each_have_their_scale(pasted) -> None:
+    names = pasted("several outputs")
     target = names["to_target"](BRANCHES["several outputs"][0]()[["y0", "y1"]].to_numpy())
     assert target.std(dim=0, unbiased=False).tolist() == pytest.approx([1, 1], abs=1e-3)
 
 
-def test_counts_stay_counts_and_start_at_their_mean(saved) -> None:
-    names = _names(saved, "counts")
+def test_counts_stay_counts_and_start_at_their_mean(pasted) -> None:
+    names = pasted("counts")
     assert names["to_target"]([0, 3, 7]).tolist() == [[0.0], [3.0], [7.0]]
     mean = BRANCHES["counts"][0]()["y"].mean()
     assert names["last_layer"].bias.exp().item() == pytest.approx(mean, rel=0.01)
 
 
-def test_two_values_become_zero_and_one(saved) -> None:
-    names = _names(saved, "binary names")
+def test_two_values_become_zero_and_one(pasted) -> None:
+    names = pasted("binary names")
     assert names["to_target"](["malignant", "benign"]).tolist() == [[1.0], [0.0]]
-    assert _names(saved, "binary -1/1")["to_target"]([1, -1]).tolist() == [[1.0], [0.0]]
-    assert _names(saved, "binary bools")["to_target"]([True, False]).tolist() == [[1.0], [0.0]]
+    assert pasted("binary -1/1")["to_target"]([1, -1]).tolist() == [[1.0], [0.0]]
+    assert pasted("binary bools")["to_target"]([True, False]).tolist() == [[1.0], [0.0]]
 
 
-def test_classes_become_their_numbers(saved) -> None:
-    assert _names(saved, "classes as names")["to_target"](["c", "a"]).tolist() == [2, 0]
-    assert _names(saved, "many classes as integers")["to_target"]([1, 8]).tolist() == [0, 7]
-    assert _names(saved, "classes as floats")["to_target"]([1.0, 3.0]).tolist() == [0, 2]
-    assert _names(saved, "classes one-hot")["to_target"]([[0, 0, 1], [1, 0, 0]]).tolist() == [2, 0]
+def test_classes_become_their_numbers(pasted) -> None:
+    assert pasted("classes as names")["to_target"](["c", "a"]).tolist() == [2, 0]
+    assert pasted("many classes as integers")["to_target"]([1, 8]).tolist() == [0, 7]
+    assert pasted("classes as floats")["to_target"]([1.0, 3.0]).tolist() == [0, 2]
+    assert pasted("classes one-hot")["to_target"]([[0, 0, 1], [1, 0, 0]]).tolist() == [2, 0]
 
 
-def test_shares_sum_to_one(saved) -> None:
-    target = _names(saved, "percentages")["to_target"]([[10, 20, 30, 40]])
+def test_shares_sum_to_one(pasted) -> None:
+    target = pasted("percentages")["to_target"]([[10, 20, 30, 40]])
     assert target.tolist() == [pytest.approx([0.1, 0.2, 0.3, 0.4])]
 
 
-def test_the_variance_is_positive_and_the_mean_comes_back(saved) -> None:
-    names = _names(saved, "growing noise")
+def test_the_variance_is_positive_and_the_mean_comes_back(pasted) -> None:
+    names = pasted("growing noise")
     output = torch.tensor([[0.0, -200.0], [1.0, 5.0]])
     assert torch.isfinite(names["to_loss"](output, torch.zeros(2, 1)))
     assert names["to_prediction"](output)[0].item() == pytest.approx(names["center"], rel=1e-3)

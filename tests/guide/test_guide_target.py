@@ -1,18 +1,20 @@
 """What the target is: every branch of the tree from a made table, and how the guide says that it knows."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
-from made_tables import BRANCHES, binary, counts, outliers, plain
+from made_tables import BRANCHES, binary, counts, distributions, outliers, plain
 
 from lossmith.guide import BadData, choose
 from lossmith.guide.whole_numbers import whole_numbers
 
 
 @pytest.mark.parametrize("branch", BRANCHES)
-def test_every_branch_is_found_in_a_made_table(saved, branch: str) -> None:
-    make, target, task, loss = BRANCHES[branch]
-    choice = choose(saved(make()), target, train=False)
+def test_every_branch_is_found_in_a_made_table(chosen, branch: str) -> None:
+    *_, task, loss = BRANCHES[branch]
+    choice = chosen(branch)
     assert (choice.leaf.task, choice.recommended.loss) == (task, loss)
     assert choice.to_json()["recommended"]["loss"] == loss
 
@@ -39,10 +41,9 @@ def test_every_branch_is_found_in_a_made_table(saved, branch: str) -> None:
         ("percentages", "sum to 100 in every row: distributions"),
     ],
 )
-def test_how_it_knows(saved, branch: str, said: str) -> None:
-    make, target, *_ = BRANCHES[branch]
-    choice = choose(saved(make()), target, train=False)
-    assert any(said in sentence for sentence in choice.evidence), choice.evidence
+def test_how_it_knows(chosen, branch: str, said: str) -> None:
+    evidence = chosen(branch).evidence
+    assert any(said in sentence for sentence in evidence), evidence
 
 
 @pytest.mark.parametrize("values", [["no", "yes"], ["F", "T"], ["negative", "positive"], ["False", "True"]])
@@ -134,6 +135,8 @@ def _with(rows: int = 30, **columns: object) -> pl.DataFrame:
     [
         (_with(y=[7.0] * 30), "y", "target 'y' is constant (7.0 in every row); there is nothing to predict"),
         (_with(y=[None] * 30), "y", "target 'y' has no value at all; every row is missing"),
+        (_with(y=[0.5, 1.5] * 15, z=[2.5] * 30), "y,z", "target 'z' is constant (2.5 in every row)"),
+        (_with(y=[1e200, 2e200] * 15), "y", "target 'y' reaches 2e+200, which float32 can't hold"),
         (_with(y=["NaN"] * 30), "y", "target 'y' has no value at all; every row is missing"),
         (_with(y=[f"name {i}" for i in range(30)]), "y", "text with 30 different values in 30 rows"),
         (_with(y=["a"] * 14 + ["b"] * 13 + ["c"] * 3), "y", "class 'c' of target y has too few rows: 3, and 5"),
@@ -157,6 +160,23 @@ def test_missing_targets_are_counted_and_left_out(saved) -> None:
     assert choice.table[0].endswith("360 rows, 3 input columns; target column: y")
     assert choice.table[1] == "missing target values: 40 rows have none and are left out"
     assert choice.to_json()["reasons"][1] == choice.table[1]
+
+
+def test_a_share_that_is_always_0_is_still_a_share(saved) -> None:
+    table = distributions().with_columns(y4=pl.lit(0.0))
+    assert choose(saved(table), "y0,y1,y2,y3,y4", train=False).leaf.task == "distributions"
+
+
+@pytest.mark.parametrize("kind", [pl.Float32, pl.UInt8, pl.Decimal(10, 2), pl.Categorical, pl.Enum(["1", "2", "3"])])
+def test_targets_of_every_type(tmp_path: Path, kind: pl.DataType) -> None:
+    """A Parquet file knows more types than CSV."""
+    text = pl.Series(["1", "2", "3"] * 10)
+    column = text.cast(kind) if kind in (pl.Categorical, pl.Enum(["1", "2", "3"])) else text.cast(pl.Int8).cast(kind)
+    path = tmp_path / "table.parquet"
+    _with(y=column).write_parquet(path)
+    choice = choose(path, "y", train=False)
+    assert choice.leaf.task == "multi-class classification"
+    exec(choice.snippet, {})
 
 
 def test_counts_in_several_columns(saved) -> None:

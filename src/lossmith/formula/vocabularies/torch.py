@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ..vocabulary import Real
 
@@ -105,8 +106,8 @@ def _with_floored_slope(logarithm: Any, argument: Tensor, p: Tensor, carrier: Te
 
     The carrier is added to the value and taken away again without its gradient.
     """
-    if not torch.is_grad_enabled():
-        return torch.clamp(logarithm(argument), min=_LOG_FLOOR)
+    if not torch.is_grad_enabled() and forward_ad._current_level < 0:
+        return torch.clamp(logarithm(argument), min=_LOG_FLOOR)  # no derivative is asked for
     inside = p * (1 - p) > _SLOPE_FLOOR
     value = torch.clamp(logarithm(argument.detach()), min=_LOG_FLOOR)
     # the argument is replaced where it is not used, so that the unused branch has a finite slope

@@ -68,12 +68,16 @@ def own_class(label: Tensor, classes: int, dim: int) -> Tensor:
 
 
 class LabelSets(NamedTuple):
-    """A set of labels for each row."""
+    """A set of labels for each row; those of a row that is not used are not listed."""
 
-    times: Tensor
-    """How often each class is listed in its row's set, as int32; nowhere in a row that is not used."""
+    label: Tensor
+    """The labels in the order of the target, as many places as the longest set; 0 where none is listed."""
+    listed: Tensor
+    """Where a label is listed."""
+    inside: Tensor
+    """True at the classes that are in their row's set."""
     valid: Tensor | None
-    """False where a row lists a label that is out of range and could not be refused (None: none does)."""
+    """False where a row has a label that is out of range and could not be refused (None: none has)."""
 
     def spoil(self, values: Tensor) -> Tensor:
         """The values with NaN where a label of the row is out of range."""
@@ -82,15 +86,19 @@ class LabelSets(NamedTuple):
 
 def label_sets(loss: str, target: Tensor, mask: Tensor | None = None) -> LabelSets:
     """Reads rows of labels, of which -1 ends the set, as torch does; there are as many classes as places in a row."""
+    classes = target.shape[-1]
     checks.fits(loss, "mask", mask, target.shape[:-1], "the unreduced loss")
-    rows = None if mask is None else mask.unsqueeze(-1) if mask.dim() else mask
-    valid = checks.labels(loss, target, target.shape[-1], -1, mask=rows, padded=True)
-    used = rows
+    used = None if mask is None else mask.unsqueeze(-1) if mask.dim() else mask
+    valid = checks.labels(loss, target, classes, -1, mask=used, padded=True)
     if valid is not None:
         valid = valid.all(-1)
         used = valid.unsqueeze(-1) if used is None else valid.unsqueeze(-1) & used
-    listed = (target < 0).cumsum(-1) == 0
+    listed = (target < 0).cumsum(-1, dtype=torch.int32) == 0
     if used is not None:
         listed = listed & used
-    times = torch.zeros_like(target, dtype=torch.int32)
-    return LabelSets(times.scatter_add(-1, torch.where(listed, target, 0), listed.to(torch.int32)), valid)
+    label = torch.where(listed, target, 0)
+    times = torch.zeros_like(target, dtype=torch.int32).scatter_add(-1, label, listed.to(torch.int32))
+    if readable(listed):
+        longest = int(listed.reshape(-1, classes).any(0).sum())
+        label, listed = label[..., :longest], listed[..., :longest]
+    return LabelSets(label, listed, times > 0, valid)

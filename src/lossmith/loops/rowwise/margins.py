@@ -29,8 +29,8 @@ def margins_of_set(scores: Tensor, sets: LabelSets) -> Tensor:
     never laid out. The slopes sum to 0, so the scores may be counted from anywhere: from the middle of those that have
     a slope, so that large scores do not cancel, and in float64.
     """
-    slopes = _slopes(scores.detach(), sets.times)
-    shifted = wide(scores) - (sets.times > 0).to(slopes.dtype)
+    slopes = _slopes(scores.detach(), sets)
+    shifted = wide(scores) - sets.inside.to(slopes.dtype)
     centre = _product(slopes.abs(), shifted.detach()).sum(-1, keepdim=True) / slopes.abs().sum(-1, keepdim=True)
     centre = torch.where(centre.isfinite(), centre, 0)
     return sets.spoil(_product(slopes, shifted - centre).sum(-1) / scores.shape[-1])
@@ -40,24 +40,18 @@ def _product(slopes: Tensor, scores: Tensor) -> Tensor:
     return torch.where(slopes == 0, 0, slopes * scores)
 
 
-def _slopes(scores: Tensor, times: Tensor) -> Tensor:
+def _slopes(scores: Tensor, sets: LabelSets) -> Tensor:
     """How many hinges above 0 each class takes part in: counted positive outside of the set, negative inside.
 
-    A hinge of j and i is above 0 where x_i is above x_j - 1. So one sort of the scores outside, and of the scores
-    inside less 1, brings the partners of each class to one side of it.
+    A hinge of j and i is above 0 where x_i is above the threshold x_j - 1. So a class outside has as many as there are
+    thresholds below it, and the r-th threshold (from 0) as many as there are classes with more than r below them.
     """
-    inside = times > 0
-    key = torch.where(inside, scores - 1, scores)
-    key = torch.where(key.isnan(), torch.where(inside, torch.inf, -torch.inf), key)
-    ordered, order = key.sort(-1)
-    times = times.gather(-1, order)
-    outside = (times == 0).to(times.dtype)
-    inside_below = times.cumsum(-1, dtype=times.dtype) - times
-    outside_above = outside.sum(-1, keepdim=True) - outside.cumsum(-1, dtype=times.dtype)
-    # equal keys are at the kink, so they don't count: each has the count of the first, or the last, of its equals
-    step = ordered[..., 1:] != ordered[..., :-1]
-    first, last = (torch.nn.functional.pad(step, ends, value=True) for ends in ((1, 0), (0, 1)))
-    inside_below = torch.where(first, inside_below, 0).cummax(-1).values
-    outside_above = torch.where(last, outside_above, 0).flip(-1).cummax(-1).values.flip(-1)
-    slopes = torch.where(times > 0, -wide(times) * outside_above, wide(inside_below))
-    return torch.empty_like(slopes).scatter(-1, order, slopes)
+    classes, places = scores.shape[-1], sets.label.shape[-1]
+    thresholds = scores.gather(-1, sets.label) - 1
+    thresholds, order = torch.where(sets.listed & ~thresholds.isnan(), thresholds, torch.inf).sort(-1)
+    outside = torch.where(sets.inside | scores.isnan(), -torch.inf, scores)
+    below = torch.searchsorted(thresholds.contiguous(), outside.contiguous())
+    each = torch.ones((), dtype=torch.int32, device=scores.device).expand(scores.shape)
+    reached = scores.new_zeros((*scores.shape[:-1], places + 1), dtype=torch.int32).scatter_add(-1, below, each)
+    above = classes - reached.cumsum(-1, dtype=torch.int32)[..., :-1]
+    return wide(below).scatter_add(-1, sets.label.gather(-1, order), -wide(above))
