@@ -41,8 +41,8 @@ def _surprisals(
 
     With a the label's logit less the row's greatest and S the sum over the other classes of exp(x - greatest), the
     surprisal is log1p(S + expm1(a)) - a: when the label's logit is the greatest this is log1p(S), which keeps its
-    relative accuracy. Returns besides these the logarithm of the sum of exp(x - greatest), and the greatest, which
-    counts as a constant.
+    relative accuracy. Returns besides these the sum of exp(x - greatest) less 1, and the greatest, which counts as a
+    constant.
     """
     if logits.shape[dim] == 0:
         nothing = logits.sum(dim)
@@ -52,7 +52,8 @@ def _surprisals(
     greatest = torch.where(greatest == -torch.inf, 0, greatest)
     lead = (logits.gather(dim, label.unsqueeze(dim)) - greatest).squeeze(dim)
     others = torch.where(positions == label.unsqueeze(dim), 0, torch.exp(logits - greatest)).sum(dim)
-    log_total = torch.log1p(others + torch.expm1(lead))
+    rest = others + torch.expm1(lead)
+    log_total = torch.log1p(rest)
     of_all = torch.zeros_like(lead)
     if all_classes:
         # each surprisal is log_total + (greatest - x), both at least 0: summed apart, in the same pass as exp
@@ -61,7 +62,7 @@ def _surprisals(
             of_all = logits.shape[dim] * log_total + below.sum(dim)
         else:
             of_all = weight.sum() * log_total + (below * _along(weight, logits, dim)).sum(dim)
-    return log_total - lead, of_all, log_total, greatest.squeeze(dim)
+    return log_total - lead, of_all, rest, greatest.squeeze(dim)
 
 
 class _Surprisals(torch.autograd.Function):
@@ -81,35 +82,36 @@ class _Surprisals(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         logits, label, used, weight, ctx.dim, ctx.all_classes = inputs
-        of_label, _, log_total, greatest = output
+        of_label, _, rest, greatest = output
         ctx.mark_non_differentiable(greatest)
-        ctx.save_for_backward(logits, label, used, weight, of_label, log_total, greatest)
+        ctx.save_for_backward(logits, label, used, weight, of_label, rest, greatest)
 
     @staticmethod
-    def backward(ctx: Any, of_label: Tensor, of_all: Tensor, of_total: Tensor, _: Any) -> tuple[Tensor | None, ...]:
-        logits, label, used, weight, surprisal, log_total, greatest = ctx.saved_tensors
+    def backward(ctx: Any, of_label: Tensor, of_all: Tensor, of_rest: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        logits, label, used, weight, surprisal, rest, greatest = ctx.saved_tensors
         dim = ctx.dim
-        index = label.unsqueeze(dim)
         moved = logits - greatest.unsqueeze(dim)
         if used is not None:
             # hidden at the start: what comes in is 0 there, and so are derivatives of every order, NaN or not
             moved = torch.where(used.unsqueeze(dim), moved, 0)
-            surprisal, log_total = torch.where(used, surprisal, 0), torch.where(used, log_total, 0)
-        through_total = of_total
+            surprisal, rest = torch.where(used, surprisal, 0), torch.where(used, rest, 0)
+        total = 1 + rest
+        # the derivative of log(total) is p = exp(x - greatest) / total, which is 4 ulp exact as no exp(x - log) is
+        through_log = of_label
         grad_weight = None
         share: Tensor | float = 0.0
         if ctx.all_classes:
-            through_total = of_total + of_all * (logits.shape[dim] if weight is None else weight.sum())
+            through_log = of_label + of_all * (logits.shape[dim] if weight is None else weight.sum())
             share = of_all.unsqueeze(dim) if weight is None else of_all.unsqueeze(dim) * _along(weight, logits, dim)
             if ctx.needs_input_grad[3]:
-                costs = (log_total.unsqueeze(dim) - moved) * of_all.unsqueeze(dim)
+                costs = (torch.log1p(rest).unsqueeze(dim) - moved) * of_all.unsqueeze(dim)
                 grad_weight = costs.movedim(dim, 0).flatten(1).sum(1)
-        p = torch.exp(moved - log_total.unsqueeze(dim))
-        result = (of_label + through_total).unsqueeze(dim) * p - share
-        on_label = of_label * torch.expm1(-surprisal) + through_total * torch.exp(-surprisal)
+        result = (through_log / total + of_rest).unsqueeze(dim) * torch.exp(moved) - share
+        p_of_label = torch.exp(-surprisal)
+        on_label = of_label * torch.expm1(-surprisal) + (through_log - of_label + of_rest * total) * p_of_label
         if ctx.all_classes:
             on_label = on_label - (of_all if weight is None else of_all * pick(weight, label))
-        return result.scatter(dim, index, on_label.unsqueeze(dim)), None, None, grad_weight, None, None
+        return result.scatter(dim, label.unsqueeze(dim), on_label.unsqueeze(dim)), None, None, grad_weight, None, None
 
 
 def softmax_with_probabilities(logits: Tensor, target: Tensor, dim: int, weight: Tensor | None) -> Tensor:
