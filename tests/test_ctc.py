@@ -4,6 +4,7 @@ import functools
 import math
 import random
 
+import numpy
 import pytest
 import torch
 from torch.nn.functional import ctc_loss as torch_ctc_loss
@@ -80,6 +81,7 @@ def forms(batch):
     yield batch.concatenated, frames.tolist(), lengths.tolist()
     yield batch.targets.int(), frames.to(torch.uint8), lengths.to(torch.int16)
     yield batch.targets.float(), frames[None], lengths.int()
+    yield batch.targets, list(numpy.array(frames)), list(lengths)
 
 
 @OURS
@@ -527,6 +529,7 @@ ERRORS = {
     "input lengths float": ({"input_lengths": torch.ones(3)}, RuntimeError, "input_lengths must be integral"),
     "target lengths bool": ({"target_lengths": torch.ones(3).bool()}, RuntimeError, "target_lengths must be integral"),
     "tuple of floats": ({"input_lengths": (7.0, 7, 7)}, TypeError, r"\(7.0, 7, 7\), expected a tensor of integers"),
+    "tuple of bools": ({"input_lengths": (True, True, True)}, TypeError, r"expected a tensor of integers"),
     "an int": ({"input_lengths": 7}, TypeError, "input_lengths is 7, expected"),
     "no lengths": ({"target_lengths": None}, TypeError, "target_lengths is None"),
     "blank above": ({"blank": 5}, RuntimeError, "blank must be in label range, got 5, expected a class from 0 to 4"),

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import lossmith
-from lossmith.cli.main import app
+from lossmith.cli.app import app
 from lossmith.guide import Settings, chooser
 
 CSV = "a,b,y\n" + "".join(

@@ -129,7 +129,7 @@ def test_inputs_that_say_nothing_are_left_out_with_a_word() -> None:
             "use": [3.0, 1.0, 2.0, 5.0],
             "same": [1, 1, 1, 1],
             "none": [None] * 4,
-            "row": [10, 11, 12, 13],
+            "row": [10, 11, 13, 14],
             "name": ["a", "b", "c", "d"],
             "list": [[1], [2], [3], [4]],
         }

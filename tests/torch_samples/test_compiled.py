@@ -15,10 +15,12 @@ from .targets import comparable, our_module, ours, torchs
 
 every_loss = pytest.mark.parametrize("name", NAMES)
 LENGTHS = (6, 9, 13)
-pytestmark = pytest.mark.filterwarnings(
-    # Dynamo does this itself where it traces a custom autograd.Function
-    "ignore:.*torch.autograd.function.Function.* should not be instantiated:DeprecationWarning"
-)
+pytestmark = [
+    # Dynamo does both itself: the first where it traces a custom autograd.Function, the second for operands that are
+    # results of other operations.
+    pytest.mark.filterwarnings("ignore:.*autograd.function.Function.* should not be instantiated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf Tensor:UserWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +92,7 @@ def test_inductor_gives_torchs_numbers_on_its_samples(name: str) -> None:
         agree(comparable(name, compiled), comparable(name, torchs(name)), call, second=False)
 
     calls = [call for call in op_calls(name, torch.float32) if sum(t.numel() for t in call.tensors()) < 20_000]
-    each(calls[:: max(1, len(calls) // 4)], check)
+    each(calls[:: math.ceil(len(calls) / 2)], check)
 
 
 class Wrapped(torch.nn.Module):

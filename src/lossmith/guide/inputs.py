@@ -88,7 +88,7 @@ def _encode(column: pl.Series) -> tuple[Array | None, bool, str]:
         values[~(np.abs(values) < LARGEST)] = np.nan
         if np.isnan(values).all():
             return None, False, "no finite value"
-        if len(values) > 2 and np.all(np.diff(values) == 1):
+        if len(values) > 2 and dtype.is_integer() and _counts_rows(values):
             return None, False, "a row number"
         return values, False, ""
     if dtype in (pl.String, pl.Categorical, pl.Enum):
@@ -99,6 +99,11 @@ def _encode(column: pl.Series) -> tuple[Array | None, bool, str]:
         codes = text.rank("dense").cast(pl.Float64).to_numpy().astype(np.float64)
         return codes, True, ""
     return None, False, f"values of type {dtype}"
+
+
+def _counts_rows(values: Array) -> bool:
+    """Whole numbers that only rise, with few left out: they would tell a sorted table's target by its place."""
+    return bool(np.all(np.diff(values) >= 1) and values[-1] - values[0] < 2 * len(values))
 
 
 def _missing(names: list[str], values: Array) -> list[str]:

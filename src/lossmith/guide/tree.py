@@ -64,14 +64,14 @@ GROSS_OUTLIERS = Leaf(
     "with this many outliers no threshold tells them from the rest: under L1Loss every row pulls with the same force, "
     "however far off it is",
     _REGRESSION,
-    "mae",
+    "median_error",
 )
 OUTLIERS = Leaf(
     "regression with outliers",
     "huber",
     "HuberLoss treats rows near the fit as MSELoss does, and an outlier pulls no harder than a row delta away",
     _REGRESSION,
-    "mae",
+    "median_error",
 )
 GROWING_NOISE = Leaf(
     "regression with growing noise",

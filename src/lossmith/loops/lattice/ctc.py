@@ -42,7 +42,7 @@ def ctc_nll(log_probs: Tensor, labels: Tensor, frames: Tensor, lengths: Tensor, 
     columns = pad(labels, (1, 0), value=blank)
     emissions = _emissions(log_probs, columns, frames)
     repeated = columns[:, 1:] == columns[:, :-1]
-    # What is common to a frame is summed apart, so that the sums over alignments, and what they are rounded to, are small.
+    # What all states of a frame have in common is summed apart: the smaller the sums, the less their rounding.
     common = emissions.detach().amax(2)
     common = torch.where(torch.isfinite(common), common, 0)
     emissions = emissions - common.unsqueeze(2)

@@ -68,8 +68,9 @@ def label_sequences(
     else:
         width = torch.sym_min(targets.shape[0], size) if longest is None else longest  # type: ignore[no-untyped-call]
         labels = _padded(targets, lengths, width)
-        # A sequence longer than all frames is cut. It has no alignment anyhow, and without frames it has none either.
-        frames, kept = torch.where(kept > width, 0, frames), kept.clamp(max=width)
+        if longest is None:
+            # Longer than all frames, a sequence is cut: it has no alignment, and with no frames it still has none.
+            frames, kept = torch.where(kept > width, 0, frames), kept.clamp(max=width)
 
     inside = torch.arange(width, device=kept.device) < kept.unsqueeze(1)
     wrong = inside & ((labels < 0) | (labels >= classes))
@@ -96,8 +97,8 @@ def _targets(loss: str, targets: Tensor, samples: int) -> Tensor:
         )
     if targets.dim() == 2 and targets.shape[0] != samples:
         raise RuntimeError(
-            f"{loss}: targets is {checks.describe(targets)} for {samples} samples, expected ({samples}, S); log_probs "
-            f"has the frames first and the samples second, so write log_probs.transpose(0, 1) if yours are (N, T, C)"
+            f"{loss}: targets is {checks.describe(targets)} for {samples} samples, expected ({samples}, S); the "
+            f"input is (T, N, C), with the samples in its second dimension; write input.transpose(0, 1) if yours is not"
         )
     return targets.to(torch.int64)
 
@@ -107,7 +108,7 @@ def _lengths(loss: str, name: str, lengths: Lengths, samples: int) -> Tensor:
     if isinstance(lengths, Tensor):
         if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
             raise RuntimeError(f"{loss}: {name} must be integral, got {checks.describe(lengths)}; write {name}.long()")
-    elif isinstance(lengths, list | tuple) and all(isinstance(n, int | torch.SymInt) for n in lengths):
+    elif isinstance(lengths, list | tuple) and all(_is_whole(n) for n in lengths):
         lengths = torch.tensor(lengths, dtype=torch.int64)
     else:
         raise TypeError(
@@ -117,9 +118,14 @@ def _lengths(loss: str, name: str, lengths: Lengths, samples: int) -> Tensor:
     if lengths.numel() != samples:
         raise RuntimeError(
             f"{loss}: {name} must be of size batch_size, got {lengths.numel()} numbers for {samples} samples; "
-            f"log_probs is (T, N, C), with the samples in its second dimension"
+            f"the input is (T, N, C), with the samples in its second dimension"
         )
     return lengths.reshape(-1).to(torch.int64)
+
+
+def _is_whole(value: object) -> bool:
+    """An int, NumPy's too, or a tensor that holds one; no bool, which torch refuses as well."""
+    return not isinstance(value, bool) and (isinstance(value, int | torch.SymInt) or hasattr(value, "__index__"))
 
 
 def _check_lengths(
@@ -179,7 +185,7 @@ def _check_labels(loss: str, labels: Tensor, wrong: Tensor, classes: int) -> Non
     sample, position = (int(i) for i in torch.nonzero(wrong)[0])
     label = int(labels[sample, position])
     advice = (
-        f"give log_probs at least {label + 1} classes, or correct the label"
+        f"give the input at least {label + 1} classes, or correct the label"
         if label >= 0
         else f"if it is padding, target_lengths[{sample}] must leave it out"
     )
