@@ -4,7 +4,6 @@ import functools
 import math
 import random
 
-import numpy
 import pytest
 import torch
 from torch.nn.functional import ctc_loss as torch_ctc_loss
@@ -81,7 +80,7 @@ def forms(batch):
     yield batch.concatenated, frames.tolist(), lengths.tolist()
     yield batch.targets.int(), frames.to(torch.uint8), lengths.to(torch.int16)
     yield batch.targets.float(), frames[None], lengths.int()
-    yield batch.targets, list(numpy.array(frames)), list(lengths)
+    yield batch.targets, list(frames.numpy()), list(lengths)
 
 
 @OURS
