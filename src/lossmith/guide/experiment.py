@@ -156,7 +156,7 @@ def _train(
 
     merits: list[Array] = []
     best = np.full(1, -np.inf)
-    kept: list[Tensor] = []
+    kept = [weights.detach().clone() for weights in network.parameters()]
     waited = 0
     for _ in range(settings.epochs):
         order = torch.randperm(len(fit))

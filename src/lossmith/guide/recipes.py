@@ -49,9 +49,9 @@ STANDARDISED = Head(
     setup=("units",),
 )
 MEAN_AND_VARIANCE = Head(
-    final_layer="Linear(hidden, 2 * {outputs}): the mean as it is, the variance behind softplus",
+    final_layer="Linear(hidden, {twice}): the mean as it is, the variance behind softplus",
     target=STANDARDISED.target,
-    layer="nn.Linear(hidden, 2 * {outputs})  # mean and raw variance",
+    layer="nn.Linear(hidden, {twice})  # mean and raw variance",
     to_target=STANDARDISED.to_target,
     to_prediction="output.chunk(2, dim=1)[0].cpu().double() * scale + center",
     to_loss="mean, raw = output.chunk(2, dim=1)\nreturn criterion(mean, target, nn.functional.softplus(raw) + 1e-4)",
@@ -153,7 +153,6 @@ RECIPES = {
     "l1_of_shares": Recipe("L1Loss", SHARES),
 }
 
-
 COMPUTED = {
     "delta": "delta is 1.345 robust standard deviations of a first fit's residuals, in the standardised target's unit",
     "pos_weight": "pos_weight is the number of negatives over that of positives",
@@ -182,10 +181,8 @@ def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed:
     else:
         center, scale = values.mean(axis=0), values.std(axis=0)
     scale = np.array(_rounded(np.where(scale > 0, scale, 1.0), 6))
-    digits = 6 + int(
-        np.log10((np.abs(center) / scale).clip(1)).max()
-    )  # so that the mean is 0 to 1e-5 standard deviations
-    center = np.array(_rounded(center, digits))
+    far = np.log10((np.abs(center) / scale).clip(1)).max()  # a center far from 0 is printed with more digits
+    center = np.array(_rounded(center, 6 + int(far)))
     sample = np.random.default_rng(seed).permutation(len(rows))[:RESIDUALS]
     design = inputs.take(rows[sample]).design(np.arange(len(sample)))
     fits = [first_fit(design, column, seed) for column in ((values[sample] - center) / scale).T]
@@ -280,6 +277,7 @@ def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
     robust = target.facts.get("outliers", False)
     names: dict[str, Any] = {
         "outputs": target.outputs,
+        "twice": 2 * target.outputs,
         "last": target.outputs - 1,
         "center_is": "median" if robust else "mean",
         "scale_is": "robust standard deviation" if robust else "standard deviation",

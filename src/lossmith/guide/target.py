@@ -127,10 +127,8 @@ def _one(column: pl.Series, sample: NDArray[np.int64], design: Array, seed: int)
         if is_classes:
             return _classes(name, numbers.astype(int).tolist(), [int(value) for value in distinct], why)
     else:
-        is_counts, why = (
-            False,
-            f"{name} holds {len(distinct)} different numbers from {distinct[0]:.4g} to {distinct[-1]:.4g}",
-        )
+        is_counts = False
+        why = f"{name} holds {len(distinct)} different numbers from {distinct[0]:.4g} to {distinct[-1]:.4g}"
         if len(distinct) <= 5 and len(values) >= 10 * len(distinct):
             return _classes(name, numbers.tolist(), distinct, f"{why}: so few that they are labels")
         why += f", {np.mean(numbers != np.round(numbers)):.0%} of them with a fraction: a quantity"

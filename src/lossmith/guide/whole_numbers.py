@@ -29,11 +29,8 @@ def whole_numbers(name: str, numbers: Array, design: Array, seed: int) -> tuple[
     if words & CLASS_WORDS and many <= len(numbers) / 5:
         return True, False, f"{span}, and its name says that they are classes"
     if many <= 4 and len(numbers) >= 5 * many:
-        return (
-            True,
-            False,
-            f"{span}: so few that they are labels (a column of counts can say so in its name, as n_visits does)",
-        )
+        why = "so few that they are labels (a column of counts can say so in its name, as n_visits does)"
+        return True, False, f"{span}: {why}"
     gapless = high - low + 1 == many
     falling = rows[-1] <= rows.max() / 5 and float(skew(numbers)) > 0.3
     testable = many <= 100 and len(numbers) >= 10 * many
