@@ -123,15 +123,6 @@ def _level_of_caller() -> int:
     return level
 
 
-def finite_number(loss: str, name: str, value: float, *, above: float | None = None) -> None:
-    """Raises ValueError unless a Python number is finite (and above a bound)."""
-    if isinstance(value, Tensor):
-        return
-    if value != value or (above is not None and not value > above):
-        bound = "" if above is None else f" greater than {above:g}"
-        raise ValueError(f"{loss}: {name} is {value!r}, expected a number{bound}")
-
-
 def labels(
     loss: str,
     target: Tensor,
@@ -221,10 +212,7 @@ def class_dim(loss: str, input: Tensor, target: Tensor, dim: int | None, probabi
             f"{loss}: expected logits of 1 or more dimensions, (C), (N, C) or (N, C, d1, ...), got "
             f"{shapes(input=input, target=target)}; write input.reshape(1, -1) for one row"
         )
-    if not input.is_floating_point():
-        raise NotImplementedError(
-            f"{loss}: input is {describe(input)}, expected scores of a floating dtype; write input.float()"
-        )
+    floating(loss, input=input)
     if dim is None:
         return 0 if input.dim() == 1 else 1
     if not -input.dim() <= dim < input.dim():
@@ -281,10 +269,7 @@ def score_rows(loss: str, input: Tensor, target: Tensor) -> None:
             f"{loss}: expected non-empty scores of shape (C) or (N, C), got {shapes(input=input, target=target)}; "
             f"flatten other dimensions into N, such as input.movedim(1, -1).flatten(0, -2)"
         )
-    if not input.is_floating_point():
-        raise NotImplementedError(
-            f"{loss}: input is {describe(input)}, expected scores of a floating dtype; write input.float()"
-        )
+    floating(loss, input=input)
 
 
 def fits(
