@@ -1,6 +1,7 @@
 """lossmith: the loss layer for PyTorch. Every loss of torch.nn, written once as mathematics."""
 
 from . import functional, scale
+from .backend import explain_dispatch
 from .checks import LossWarning
 from .losses.bce import BCELoss
 from .losses.bce_with_logits import BCEWithLogitsLoss
@@ -50,6 +51,7 @@ __all__ = [
     "SoftMarginLoss",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "explain_dispatch",
     "functional",
     "scale",
 ]

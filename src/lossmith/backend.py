@@ -1,8 +1,104 @@
-"""How a call may run: whether values may be read, in which dtype the arithmetic is done, which dtype comes out."""
+"""How a call may run: on which backend, whether values may be read, in which dtype the arithmetic is done."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from .native import core, missing
+
+
+class Dispatch(NamedTuple):
+    """Which backend runs a call, and why."""
+
+    backend: str
+    """`native` (a compiled kernel) or `reference` (torch's operations)."""
+    kernel: str
+    """The kernel's name."""
+    reason: str
+
+
+FORCED = os.environ.get("LOSSMITH_BACKEND", "")
+"""The only backend that may run: what it can't run is refused."""
+
+if FORCED not in ("", "reference", "native"):
+    raise ImportError(f"LOSSMITH_BACKEND is {FORCED!r}, expected 'reference' or 'native', or nothing")
+
+_records: list[Dispatch] | None = None
+
+
+HALVES = (torch.float16, torch.bfloat16)
+
+
+def explain_dispatch(loss: Callable[..., Any], *args: Any, **kwargs: Any) -> Dispatch:
+    """Calls a loss, function or Module, and tells which backend ran it, and why.
+
+    >>> import torch, lossmith
+    >>> x, y = torch.zeros(3), torch.zeros(3)
+    >>> lossmith.explain_dispatch(lossmith.MSELoss(), x, y.to("meta"), reduction="none").backend
+    Traceback (most recent call last):
+    TypeError: MSELoss.forward() got an unexpected keyword argument 'reduction'
+    >>> lossmith.explain_dispatch(torch.func.grad(lossmith.functional.mse_loss), x, y).reason
+    'a torch.func transform is active'
+    """
+    with recorded() as records:
+        loss(*args, **kwargs)
+    if not records:
+        raise ValueError(f"{loss!r} called no loss of lossmith, or one inside torch.compile")
+    return records[0]
+
+
+@contextmanager
+def recorded() -> Iterator[list[Dispatch]]:
+    """Collects what is decided, call by call."""
+    global _records
+    before, _records = _records, []
+    try:
+        yield _records
+    finally:
+        _records = before
+
+
+def native(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "") -> int:
+    """Whether a compiled kernel runs this call: 0 if not, else 1, or more for tensors of one shape and dtype.
+
+    That is 2 for float32, 3 for float64, 4 for float16 and 5 for bfloat16. unfit: what this kernel can't do.
+    """
+    if torch.compiler.is_compiling():
+        return 0
+    reason = unfit or unready()
+    found = 0
+    if not reason:
+        found = core.survey(*tensors) + 1
+        if not found:
+            reason = "a tensor is on another device, of another layout or dtype, a subclass or a wrapper"
+    if _records is not None:
+        _records.append(
+            Dispatch("reference", kernel, reason) if reason else Dispatch("native", kernel, f"kernel {core.isa()}")
+        )
+    if reason and FORCED == "native":
+        raise RuntimeError(f"LOSSMITH_BACKEND=native, but no kernel runs this call of {kernel}: {reason}")
+    return found
+
+
+def unready() -> str:
+    """Why no kernel may run now, whatever it is given; kernels are of plain tensors, which transforms can't see into."""
+    if missing or FORCED == "reference":
+        return missing or "LOSSMITH_BACKEND=reference"
+    if torch._C._are_functorch_transforms_active():
+        return "a torch.func transform is active"
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation is active"
+    if torch._C._len_torch_dispatch_stack() > 0:  # type: ignore[attr-defined]
+        return "a dispatch mode is active"
+    if torch._C._is_tracing():
+        return "torch.jit.trace is active"
+    return ""
 
 
 def readable(tensor: Tensor) -> bool:
@@ -23,7 +119,7 @@ def readable(tensor: Tensor) -> bool:
 
 def transforming() -> bool:
     """Whether a torch.func transform or forward-mode differentiation is under way, which see plain operations best."""
-    return torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def dtypes(
@@ -40,9 +136,9 @@ def dtypes(
     promoted = _result_type(tensors)
     compute = _real_or_complex(promoted)
     result = compute if like is None else _real_or_complex(like.dtype)
-    if compute in (torch.float16, torch.bfloat16):
+    if compute in HALVES:
         compute = torch.float32
-    if result in (torch.float16, torch.bfloat16):
+    if result in HALVES:
         device = tensors[0].device.type
         if device != "meta" and torch.is_autocast_enabled(device) and not (composite and device == "cpu"):
             result = torch.float32

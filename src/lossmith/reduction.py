@@ -10,6 +10,7 @@ element its count c (0 where ignored, else 1) and its share d in torch's denomin
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import torch
@@ -124,22 +125,49 @@ def reduce(
     if how.reduction == "sum":
         return total.to(dtype)
 
-    divisor: float | Tensor
-    if isinstance(how.normalizer, str):
-        if how.normalizer == "count":
-            share = None
-        else:
-            share = denominator if weight is None else weight
-        divisor = _count(values, mask, scale, share)
-    elif how.normalizer is not None:
-        divisor = how.normalizer.reshape(()) if isinstance(how.normalizer, Tensor) else how.normalizer
-    elif how.reduction == "mean":
-        divisor = _count(values, mask, scale, denominator)
-    elif mask is None and scale is None:
-        divisor = values.shape[0] if batch is None and values.dim() > 0 else 1 if batch is None else batch
-    else:
-        divisor = _count(values, mask, scale, None) / math.prod(values.shape[1:])
+    divisor = denominator_of(
+        how,
+        values.shape,
+        weighed=mask is not None or scale is not None,
+        count=lambda: _count(values, mask, scale, None),
+        share=lambda: _count(values, mask, scale, denominator),
+        weight=lambda: _count(values, mask, scale, denominator if weight is None else weight),
+        batch=batch,
+    )
     return _divide(loss, total, divisor, how.on_empty).to(dtype)
+
+
+def wants_gradient(how: Reduction, *weights: Tensor | None) -> bool:
+    """Whether a weight or the normaliser is to be differentiated, which is left to torch's operations."""
+    if not torch.is_grad_enabled():
+        return False
+    given = (how.sample_weight, how.normalizer, *weights)
+    return any([isinstance(t, Tensor) and t.requires_grad for t in given])
+
+
+def denominator_of(
+    how: Reduction,
+    shape: Sequence[int],
+    *,
+    weighed: bool,
+    count: Callable[[], float | Tensor],
+    share: Callable[[], float | Tensor],
+    weight: Callable[[], float | Tensor],
+    batch: int | None = None,
+) -> float | Tensor:
+    """What a mean divides by, out of the sums of m s c, of m s d and of what normalizer="weight" sums.
+
+    shape: that of the unreduced loss. weighed: whether there is any m, s or c.
+    """
+    if isinstance(how.normalizer, str):
+        return count() if how.normalizer == "count" else weight()
+    if how.normalizer is not None:
+        return how.normalizer.reshape(()) if isinstance(how.normalizer, Tensor) else how.normalizer
+    if how.reduction == "mean":
+        return share()
+    if not weighed:
+        return batch if batch is not None else shape[0] if len(shape) > 0 else 1
+    return count() / math.prod(shape[1:])
 
 
 def _count(values: Tensor, mask: Tensor | None, scale: Tensor | None, share: Tensor | None) -> float | Tensor:

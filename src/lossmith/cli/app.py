@@ -6,6 +6,7 @@ import typer
 
 import lossmith
 
+from .bench import bench
 from .choose import choose
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(bench)
 app.command()(choose)
 
 

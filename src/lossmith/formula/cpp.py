@@ -5,7 +5,7 @@ import copy
 from collections.abc import Iterable
 from pathlib import Path
 
-from .language import Formula
+from .definition import Definition
 
 VOCABULARY = Path(__file__).with_name("vocabularies") / "cpp.h"
 """The header that printed formulas include: the words of the language in C++."""
@@ -20,6 +20,23 @@ inline std::array<T, {count}> {name}({arguments}) {{
 }}
 """
 
+_HEADER = """\
+// Generated from the formulas in lossmith/losses by lossmith/formula/print_header.py. Do not edit.
+#pragma once
+
+#include "lossmith/formula/vocabularies/cpp.h"
+
+namespace lossmith {{
+inline namespace LOSSMITH_ISA {{
+
+{functions}
+}}  // inline namespace LOSSMITH_ISA
+}}  // namespace lossmith
+
+// X(name, operands, parameters)
+{listed}
+"""
+
 _KEYWORDS = """
     alignas alignof and and_eq asm auto bitand bitor bool break case catch char char16_t char32_t char8_t class co_await
     co_return co_yield compl concept const const_cast consteval constexpr constinit continue decltype default delete do
@@ -31,18 +48,30 @@ _KEYWORDS = """
 _RESERVED = frozenset(_KEYWORDS.split()) | {"T", "std"}
 
 
-def cpp(formulas: Iterable[Formula]) -> str:
+def cpp(formulas: Iterable[Definition]) -> str:
     """C++ functions of the formulas, in the namespace lossmith, after the formulas that they call.
 
     Each is a template over float and double, and returns the value and the derivatives as a std::array.
     """
-    ordered: dict[str, Formula] = {}
+    return "namespace lossmith {\n\n" + _functions(formulas) + "\n}  // namespace lossmith\n"
+
+
+def header(formulas: Iterable[Definition]) -> str:
+    """The header that kernels are built from: all formulas, in the namespace of one instruction set, and their list."""
+    formulas = list(formulas)
+    rows = [f"    X({identifier(f.name)}, {len(f.operands)}, {len(f.parameters)})" for f in formulas]
+    listed = " \\\n".join(["#define LOSSMITH_FORMULAS(X)", *rows])
+    return _HEADER.format(functions=_functions(formulas), listed=listed)
+
+
+def _functions(formulas: Iterable[Definition]) -> str:
+    ordered: dict[str, Definition] = {}
     for formula in formulas:
         _add(formula, ordered)
-    return "namespace lossmith {\n\n" + "\n".join(map(_function, ordered.values())) + "\n}  // namespace lossmith\n"
+    return "\n".join(map(_function, ordered.values()))
 
 
-def _add(formula: Formula, ordered: dict[str, Formula]) -> None:
+def _add(formula: Definition, ordered: dict[str, Definition]) -> None:
     for called in formula.subformulas.values():
         _add(called, ordered)
     if ordered.setdefault(formula.name, formula) is not formula:
@@ -51,7 +80,7 @@ def _add(formula: Formula, ordered: dict[str, Formula]) -> None:
         )
 
 
-def _function(formula: Formula) -> str:
+def _function(formula: Definition) -> str:
     arguments = (*formula.operands, *formula.parameters)
     return _TEMPLATE.format(
         count=1 + len(formula.operands),
@@ -62,7 +91,7 @@ def _function(formula: Formula) -> str:
     )
 
 
-def _assignment(formula: Formula, statement: ast.Assign) -> str:
+def _assignment(formula: Definition, statement: ast.Assign) -> str:
     target, value = statement.targets[0], _expression(formula, statement.value)
     if isinstance(target, ast.Tuple):
         # C++ knows no name that may be given twice
@@ -73,14 +102,14 @@ def _assignment(formula: Formula, statement: ast.Assign) -> str:
     return f"const auto {_expression(formula, target)} = {value}"
 
 
-def _expression(formula: Formula, node: ast.expr) -> str:
+def _expression(formula: Definition, node: ast.expr) -> str:
     return ast.unparse(_Typed(formula).visit(copy.deepcopy(node)))
 
 
 class _Typed(ast.NodeTransformer):
     """Gives each number the type of the template, and each name one that C++ accepts."""
 
-    def __init__(self, formula: Formula) -> None:
+    def __init__(self, formula: Definition) -> None:
         self.formula = formula
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:

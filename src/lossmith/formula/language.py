@@ -18,14 +18,15 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .grammar import FormulaError, Signature, check, refuse, statements
+from .definition import Definition, called_names
+from .grammar import FormulaError, refuse
 from .vocabularies import torch as torch_words
 from .vocabulary import Real, Reals
 
 __all__ = ["Formula", "FormulaError", "Real", "Reals", "formula"]
 
 
-class Formula:
+class Formula(Definition):
     """A pointwise loss in the formula language, ready to be bound to a vocabulary.
 
     Its words are bound when it is made, not when it is called: a formula is a constant, to the compiler as well.
@@ -41,13 +42,9 @@ class Formula:
             function.__module__,
         )
         self.__doc__ = function.__doc__
-        self.name = function.__name__
-        self.file = function.__code__.co_filename
-        self.tree = _parse(function)
-        self.subformulas = _called(function, self.tree)
-        called = {name: subformula.signature for name, subformula in self.subformulas.items()}
-        self.signature: Signature = check(self.file, self.tree, called)
-        self.operands, self.parameters, self.differentiable, self.words = self.signature
+        tree = _parse(function)
+        self.called = _called(function, tree)
+        super().__init__(function.__code__.co_filename, tree, self.called)
         self.value = self.bind_value(vars(torch_words))
         """The value alone, on torch tensors."""
         self.value_and_derivatives = self.bind(vars(torch_words))
@@ -63,25 +60,9 @@ class Formula:
         results: Reals = self.value_and_derivatives(*arguments)
         return results
 
-    @property
-    def statements(self) -> list[ast.Assign]:
-        """The assignments."""
-        return [statement for statement in statements(self.tree) if isinstance(statement, ast.Assign)]
-
-    @property
-    def results(self) -> list[ast.expr]:
-        """What is returned: the value, then the derivatives."""
-        return self._result.elts
-
-    @property
-    def _result(self) -> ast.Tuple:
-        last = self.tree.body[-1]
-        assert isinstance(last, ast.Return) and isinstance(last.value, ast.Tuple)
-        return last.value
-
     def bind(self, vocabulary: Mapping[str, Any]) -> Callable[..., Any]:
         """The formula's code with the vocabulary's words: gives the value and the derivatives."""
-        return self._bind(self.statements, self._result, vocabulary)
+        return self._bind(self.statements, self.result, vocabulary)
 
     def bind_value(self, vocabulary: Mapping[str, Any]) -> Callable[..., Any]:
         """The value alone, without the statements that only derivatives need."""
@@ -93,27 +74,13 @@ class Formula:
                 kept.append(statement)
         return self._bind(kept[::-1], value, vocabulary)
 
-    def source(self) -> str:
-        """The formula without its decorator, docstring and types."""
-        return ast.unparse(self._definition(self.statements, self._result)) + "\n"
-
     def _bind(self, body: list[ast.Assign], result: ast.expr, vocabulary: Mapping[str, Any]) -> Callable[..., Any]:
         """Compiles the statements anew, with their own lines and without what surrounded the function."""
-        module = compile(ast.Module([self._definition(body, result)], type_ignores=[]), self.file, "exec")
+        module = compile(ast.Module([self.written(body, result)], type_ignores=[]), self.file, "exec")
         code = next(constant for constant in module.co_consts if isinstance(constant, types.CodeType))
         words = {word: vocabulary[word] for word in self.words}
-        formulas = {name: formula.bind(vocabulary) for name, formula in self.subformulas.items()}
+        formulas = {name: formula.bind(vocabulary) for name, formula in self.called.items()}
         return types.FunctionType(code, {"__builtins__": builtins, **words, **formulas}, self.name)
-
-    def _definition(self, body: list[ast.Assign], result: ast.expr) -> ast.FunctionDef:
-        arguments = [ast.copy_location(ast.arg(name), self.tree) for name in (*self.operands, *self.parameters)]
-        definition = ast.FunctionDef(
-            name=self.name,
-            args=ast.arguments(posonlyargs=[], args=arguments, kwonlyargs=[], kw_defaults=[], defaults=[]),
-            body=[*body, ast.copy_location(ast.Return(result), result)],
-            decorator_list=[],
-        )
-        return ast.copy_location(definition, self.tree)
 
 
 def formula(function: Callable[..., Reals]) -> Formula:
@@ -148,8 +115,7 @@ def _called(function: types.FunctionType, tree: ast.FunctionDef) -> dict[str, Fo
     """The formulas that this one calls, by the names which it has for them."""
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     around = {**function.__globals__, **{name: _contents(cell) for name, cell in cells}}
-    names = sorted(n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
-    return {name: around[name] for name in names if isinstance(around.get(name), Formula)}
+    return {name: around[name] for name in called_names(tree) if isinstance(around.get(name), Formula)}
 
 
 def _contents(cell: types.CellType) -> object:

@@ -7,7 +7,7 @@ from .. import checks
 from ..criterion import Criterion
 from ..facts import UNIT, Facts, Loss
 from ..formula import Real, Reals, formula, log_complement, log_probability, maximum
-from ..loops.pointwise import pointwise
+from ..loops.pointwise import Domain, pointwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 
@@ -75,13 +75,15 @@ def binary_cross_entropy(
     checks.same_shape(loss, ValueError, input=input, target=target)
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
     checks.fits(loss, "mask", how.mask, input.shape, "the unreduced loss")
-    invalid = checks.within_unit(
-        loss, "input", input, how.mask, "write torch.sigmoid(input), or better binary_cross_entropy_with_logits"
-    )
-    beyond = checks.within_unit(loss, "target", target, how.mask, "targets are probabilities, or 0 and 1")
-    if invalid is not None and beyond is not None:
-        invalid = invalid | beyond
-    return pointwise(loss, bce, (input, target), (), how, weight=weight, invalid=invalid)
+    def outside() -> Tensor | None:
+        invalid = checks.within_unit(
+            loss, "input", input, how.mask, "write torch.sigmoid(input), or better binary_cross_entropy_with_logits"
+        )
+        beyond = checks.within_unit(loss, "target", target, how.mask, "targets are probabilities, or 0 and 1")
+        return beyond if invalid is None else invalid if beyond is None else invalid | beyond
+
+    domain = Domain(((0.0, 1.0, False), (0.0, 1.0, False)), outside)
+    return pointwise(loss, bce, (input, target), (), how, weight=weight, domain=domain)
 
 
 class BCELoss(Criterion, torch.nn.BCELoss):

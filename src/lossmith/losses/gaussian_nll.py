@@ -10,7 +10,7 @@ from ..backend import readable
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..formula import Real, Reals, floor_at, formula, log, maximum, where
-from ..loops.pointwise import pointwise
+from ..loops.pointwise import Domain, pointwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 
@@ -119,9 +119,9 @@ def gaussian_nll_loss(
         shape = torch.broadcast_shapes(shape, target.shape)  # type: ignore[no-untyped-call]
     var = _along(loss, var, input, shape)
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
-    invalid = _negative(loss, var, how.mask)
+    domain = Domain((None, None, (0.0, math.inf, True)), lambda: _negative(loss, var, how.mask))
     formula = gaussian_clamped if clamp_gradient else gaussian
-    return pointwise(loss, formula, (input, target, var), (eps, constant), how, invalid=invalid, composite=True)
+    return pointwise(loss, formula, (input, target, var), (eps, constant), how, domain=domain, composite=True)
 
 
 def _along(loss: str, var: Tensor, input: Tensor, shape: torch.Size) -> Tensor:

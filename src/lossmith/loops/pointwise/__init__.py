@@ -1,6 +1,7 @@
 """Losses with one formula for each element."""
 
 from .compiled import unreduced
-from .reference import pointwise
+from .native import pointwise
+from .reference import Domain
 
-__all__ = ["pointwise", "unreduced"]
+__all__ = ["Domain", "pointwise", "unreduced"]

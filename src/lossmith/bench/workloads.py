@@ -1,0 +1,261 @@
+"""What is measured: each loss with its inputs, at sizes from 64 to 16 M elements and at shapes that occur."""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as torch_functional
+from torch import Tensor
+
+from .. import functional
+
+Layout = Literal["flat", "rows", "pairs", "frames"]
+Loss = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The arguments of one call, and those of them that want a gradient."""
+
+    args: tuple[Tensor, ...]
+    keywords: dict[str, Any]
+    wanted: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draws tensors, in float32 and then rounded: not every device draws half precision."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+    def reals(self, *shape: int) -> Tensor:
+        return torch.randn(shape, device=self.device).to(self.dtype)
+
+    def chances(self, *shape: int) -> Tensor:
+        return torch.rand(shape, device=self.device).clamp_(0.01, 0.99).to(self.dtype)
+
+    def signs(self, *shape: int) -> Tensor:
+        return torch.rand(shape, device=self.device).sub_(0.5).sign_().to(self.dtype)
+
+    def bits(self, *shape: int) -> Tensor:
+        return torch.rand(shape, device=self.device).round_().to(self.dtype)
+
+    def rows(self, *shape: int) -> Tensor:
+        """Probabilities over dimension 1."""
+        return torch.randn(shape, device=self.device).softmax(1).to(self.dtype)
+
+    def labels(self, rows: int, classes: int, *positions: int) -> Tensor:
+        """Class labels of scores that have this shape."""
+        return torch.randint(0, classes, (rows, *positions), device=self.device)
+
+    def few_labels(self, rows: int, classes: int) -> Tensor:
+        """Three labels a row, padded with -1, as multilabel_margin_loss wants them."""
+        padded = torch.full((rows, classes), -1, device=self.device)
+        padded[:, :3] = torch.randint(0, classes, (rows, 3), device=self.device)
+        return padded
+
+    def sequences(self, frames: int, samples: int, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Targets of CTC, 60 labels for 400 frames, with both lengths."""
+        length = max(1, 3 * frames // 20)
+        targets = torch.randint(1, classes, (samples, length), device=self.device)
+        return targets, torch.full((samples,), frames), torch.full((samples,), length)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One row of the tables: a loss, with what it is given."""
+
+    loss: str
+    """Its name in lossmith.functional."""
+    layout: Layout
+    """What a number of elements means: one dimension, rows of classes, pairs of vectors; CTC has shapes alone."""
+    draw: Callable[..., tuple[Tensor, ...]]
+    """The arguments, from a Draw and the input's shape."""
+    form: str = ""
+    """What tells this case from others of the same loss."""
+    keywords: dict[str, Any] = field(default_factory=dict)
+    predictions: tuple[int, ...] = (0,)
+    """Positions of the arguments that a network makes: they want a gradient."""
+    target: int | None = None
+    """Position of a target that may want a gradient, in torch too."""
+    streams: bool = True
+    """Whether the time can be compared with a copy's: everything of the input's shape is of its dtype and is read."""
+    theirs: Loss | None = None
+    ours: Loss | None = None
+    labels: bool = False
+    """Whether theirs is lossmith too, with probabilities where ours has labels."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.loss} ({self.form})" if self.form else self.loss
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A case at a size."""
+
+    case: Case
+    size: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def theirs(self) -> Loss:
+        loss: Loss = self.case.theirs or getattr(torch_functional, self.case.loss)
+        return loss
+
+    @property
+    def ours(self) -> Loss:
+        loss: Loss = self.case.ours or getattr(functional, self.case.loss)
+        return loss
+
+    def inputs(self, dtype: torch.dtype, device: torch.device, target: bool = False) -> Inputs:
+        """The same numbers on every call; target: the target wants a gradient too."""
+        torch.manual_seed(0)
+        args = self.case.draw(Draw(dtype, device), *self.shape)
+        positions = self.case.predictions
+        if target and self.case.target is not None:
+            positions += (self.case.target,)
+        return Inputs(args, self.case.keywords, tuple(args[i].requires_grad_() for i in positions))
+
+
+def _two(d: Draw, n: int) -> tuple[Tensor, ...]:
+    return d.reals(n), d.reals(n)
+
+
+def _signed(d: Draw, n: int) -> tuple[Tensor, ...]:
+    return d.reals(n), d.signs(n)
+
+
+def _classified(d: Draw, *shape: int) -> tuple[Tensor, ...]:
+    return d.reals(*shape), d.labels(*shape)
+
+
+def _triplet(d: Draw, *shape: int) -> tuple[Tensor, ...]:
+    return d.reals(*shape), d.reals(*shape), d.reals(*shape)
+
+
+def _sequence(d: Draw, *shape: int) -> tuple[Tensor, ...]:
+    return d.reals(*shape), *d.sequences(*shape)
+
+
+def _log_sequence(d: Draw, *shape: int) -> tuple[Tensor, ...]:
+    return d.reals(*shape).log_softmax(-1), *d.sequences(*shape)
+
+
+def _their_ctc(logits: Tensor, targets: Tensor, frames: Tensor, lengths: Tensor) -> Tensor:
+    return torch_functional.ctc_loss(logits.log_softmax(-1), targets, frames, lengths)
+
+
+def _our_ctc(logits: Tensor, targets: Tensor, frames: Tensor, lengths: Tensor) -> Tensor:
+    return functional.ctc_loss(logits.log_softmax(-1), targets, frames, lengths)
+
+
+CASES = (
+    Case("l1_loss", "flat", _two, target=1),
+    Case("mse_loss", "flat", _two, target=1),
+    Case("huber_loss", "flat", _two, target=1),
+    Case("smooth_l1_loss", "flat", _two, target=1),
+    Case("binary_cross_entropy", "flat", lambda d, n: (d.chances(n), d.chances(n)), target=1),
+    Case("binary_cross_entropy_with_logits", "flat", lambda d, *n: (d.reals(*n), d.chances(*n)), target=1),
+    Case("soft_margin_loss", "flat", _signed),
+    Case("hinge_embedding_loss", "flat", _signed),
+    Case(
+        "margin_ranking_loss",
+        "flat",
+        lambda d, n: (d.reals(n), d.reals(n), d.signs(n)),
+        keywords={"margin": 0.5},
+        predictions=(0, 1),
+    ),
+    Case("kl_div", "flat", lambda d, n: (d.reals(n), d.chances(n)), keywords={"reduction": "sum"}, target=1),
+    Case("poisson_nll_loss", "flat", lambda d, n: (d.reals(n), d.chances(n)), target=1),
+    Case(
+        "gaussian_nll_loss",
+        "flat",
+        lambda d, n: (d.reals(n), d.reals(n), d.chances(n)),
+        predictions=(0, 2),
+        target=1,
+    ),
+    Case("cross_entropy", "rows", _classified),
+    Case("cross_entropy", "rows", _classified, "smoothed", keywords={"label_smoothing": 0.1}),
+    Case("cross_entropy", "rows", lambda d, *s: (d.reals(*s), d.rows(*s)), "probabilities", target=1),
+    Case(
+        "cross_entropy",
+        "rows",
+        lambda d, *s: (d.reals(*s), d.rows(*s), d.labels(*s)),
+        "probabilities over labels",
+        streams=False,
+        theirs=lambda x, probabilities, labels: functional.cross_entropy(x, probabilities),
+        ours=lambda x, probabilities, labels: functional.cross_entropy(x, labels),
+        labels=True,
+    ),
+    Case("nll_loss", "rows", _classified, streams=False),
+    Case("multi_margin_loss", "rows", _classified),
+    Case("multilabel_margin_loss", "rows", lambda d, *s: (d.reals(*s), d.few_labels(*s)), streams=False),
+    Case("multilabel_soft_margin_loss", "rows", lambda d, *s: (d.reals(*s), d.bits(*s)), target=1),
+    Case(
+        "cosine_embedding_loss",
+        "pairs",
+        lambda d, *s: (d.reals(*s), d.reals(*s), d.signs(s[0])),
+        predictions=(0, 1),
+    ),
+    Case("triplet_margin_loss", "pairs", _triplet, predictions=(0, 1, 2)),
+    Case("triplet_margin_with_distance_loss", "pairs", _triplet, predictions=(0, 1, 2)),
+    Case("ctc_loss", "frames", _log_sequence, "of log-probabilities", streams=False),
+    Case("ctc_loss", "frames", _sequence, "behind log_softmax", streams=False, theirs=_their_ctc, ours=_our_ctc),
+    Case("ctc_loss_with_logits", "frames", _sequence, streams=False, theirs=_their_ctc),
+)
+
+SIZES = ("64", "64K", "1M", "16M")
+
+_ROWS = tuple(case.name for case in CASES if case.layout == "rows")
+_LARGE = ("cross_entropy", "cross_entropy (smoothed)", "nll_loss")
+
+SHAPES: dict[str, tuple[str, ...]] = {
+    "256x1000": (*_ROWS, "binary_cross_entropy_with_logits"),
+    "4096x32000": _LARGE,
+    "8x21x512x512": _LARGE,
+    "65536x256": tuple(case.name for case in CASES if case.layout == "pairs"),
+    "400x32x80": tuple(case.name for case in CASES if case.layout == "frames"),
+}
+"""Images of 1000 classes, a vocabulary of 32000, segmentation, embeddings, speech: the shape, with the cases there."""
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def elements_of(size: str) -> int | None:
+    """How many elements a size such as 64, 64K or 16M asks for; None if it is no such size."""
+    found = re.fullmatch(r"(\d{1,15})([KMG]?)", size.upper())
+    return int(found[1]) * _UNITS[found[2]] if found else None
+
+
+def size_name(elements: int) -> str:
+    """65536 is 64K."""
+    unit = max((unit for unit, factor in _UNITS.items() if elements % factor == 0), key=_UNITS.__getitem__)
+    return f"{elements // _UNITS[unit]}{unit}"
+
+
+def workloads(size: str) -> Iterator[Workload]:
+    """Every case that is measured at a size: one of SHAPES, or a number of elements."""
+    if size in SHAPES:
+        shape = tuple(int(length) for length in size.split("x"))
+        yield from (Workload(case, size, shape) for case in CASES if case.name in SHAPES[size])
+        return
+    n = elements_of(size)
+    if n is None:
+        raise ValueError(f"no size {size!r}")
+    classes = min(1000, max(4, math.isqrt(n)))
+    width = min(256, max(4, math.isqrt(n)))
+    shapes: dict[Layout, tuple[int, ...]] = {
+        "flat": (n,),
+        "rows": (max(1, n // classes), classes),
+        "pairs": (max(1, n // width), width),
+    }
+    yield from (Workload(case, size, shapes[case.layout]) for case in CASES if case.layout in shapes)

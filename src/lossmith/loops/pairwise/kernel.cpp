@@ -1,0 +1,436 @@
+// Losses over pairs of vectors: cosine embedding and triplet margin, the value and the gradients in one pass.
+//
+// Each row is brought to contiguous numbers of the compute type (or used where it lies, if it is that) and swept twice,
+// while it is in the first cache: for the sums of its pairs, and for its gradients. Sums and gradients are computed in
+// double, in which no square of a float overflows or vanishes, and every gradient is rounded once. Squares of doubles
+// may do either; a row whose sums show it is summed again, scaled by a power of two.
+#include "kernel.h"
+
+#include <omp.h>
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "formulas.h"
+#include "lossmith/native/numbers.h"
+#include "lossmith/native/parallel.h"
+
+namespace lossmith {
+inline namespace LOSSMITH_ISA {
+namespace {
+
+using Vectors = PairwiseCall::Vectors;
+using Numbers = PairwiseCall::Numbers;
+
+constexpr double COSINE_EPS = 1e-12;  // what torch adds to both squared lengths
+
+// ----- sweeps -----
+
+template <std::size_t COUNT>
+struct Totals {
+    double of[COUNT];
+};
+
+// Several sums of one sweep, in the order of sum() in numbers.h: add(i, to) adds the terms at i to to(0), to(1), ...
+template <std::size_t COUNT, typename Add>
+[[gnu::always_inline]] inline Totals<COUNT> totals(const std::size_t n, const Add& add) {
+    constexpr std::size_t LANES = 16;
+    double lane[COUNT][LANES] = {}, rest[COUNT] = {};
+    std::size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+#pragma omp simd
+        for (std::size_t j = 0; j < LANES; ++j)
+            add(i + j, [&](const std::size_t k) -> double& { return lane[k][j]; });
+    }
+    for (; i < n; ++i) add(i, [&](const std::size_t k) -> double& { return rest[k]; });
+    Totals<COUNT> result;
+    for (std::size_t k = 0; k < COUNT; ++k) {
+#pragma GCC unroll 4
+        for (std::size_t width = LANES / 2; width > 0; width /= 2)
+#pragma omp simd
+            for (std::size_t j = 0; j < width; ++j) lane[k][j] += lane[k][j + width];
+        result.of[k] = lane[k][0] + rest[k];
+    }
+    return result;
+}
+
+template <typename Term>
+[[gnu::always_inline]] inline double total(const std::size_t n, const Term& term) {
+    return totals<1>(n, [&](const std::size_t i, const auto& to) { to(0) += static_cast<double>(term(i)); }).of[0];
+}
+
+// The greatest absolute value, NaN if there is one: as integers, numbers are in the same order and NaN is above them.
+template <typename T, typename Number>
+[[gnu::always_inline]] inline T greatest(const std::size_t n, const Number& number) {
+    using Bits = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;
+    Bits top = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const Bits bits = std::bit_cast<Bits>(static_cast<T>(number(i))) & std::numeric_limits<Bits>::max();
+        top = bits > top ? bits : top;
+    }
+    return std::bit_cast<T>(top);
+}
+
+// A power of two near 1 / top, to scale by without rounding; it and its inverse are normal numbers.
+inline double inverse_near(const double top) {
+    const std::uint64_t exponent = std::bit_cast<std::uint64_t>(top) >> 52;
+    return std::bit_cast<double>((2046 - (exponent < 1 ? 1 : exponent > 2045 ? 2045 : exponent)) << 52);
+}
+
+// ----- rows -----
+
+// The rows of a call as its kernel sees them, and the scratch of a thread.
+template <typename T>
+class Rows {
+   public:
+    Rows(const PairwiseCall& call, const int thread)
+        : call(call),
+          width(static_cast<std::size_t>(call.width)),
+          scratch(call.scratch + static_cast<std::size_t>(thread) * pairwise_scratch(call)) {}
+
+    const T* operand(const int k, const std::int64_t row) const {
+        const Vectors& from = call.operands[k];
+        char* const place = at(from, row);
+        if (pairwise_in_place(call, from)) return reinterpret_cast<const T*>(place);
+        load(place, from.dtype, from.inner_stride, width, copy(k));
+        return copy(k);
+    }
+
+    // Writes number(i) to the gradient of operand k, if it is wanted.
+    template <typename Number>
+    [[gnu::always_inline]] void gradient(const int k, const std::int64_t row, const Number& number) const {
+        const Vectors& to = call.gradients[k];
+        if (!to.data) return;
+        char* const place = at(to, row);
+        const bool in_place = pairwise_in_place(call, to);
+        T* const result = in_place ? reinterpret_cast<T*>(place) : copy(3);
+        const std::size_t n = width;
+#pragma omp simd
+        for (std::size_t i = 0; i < n; ++i) result[i] = static_cast<T>(number(i));
+        if (!in_place) store(result, place, to.dtype, to.inner_stride, n);
+    }
+
+    double* direction(const std::size_t pair) const {
+        return reinterpret_cast<double*>(scratch + (pairwise_copies(call) + pair) * pairwise_slot(call));
+    }
+
+    const PairwiseCall& call;
+    const std::size_t width;
+
+   private:
+    static char* at(const Vectors& vectors, const std::int64_t row) {
+        return vectors.data + row * vectors.row_stride * static_cast<std::int64_t>(size_of(vectors.dtype));
+    }
+    T* copy(const int slot) const {
+        return reinterpret_cast<T*>(scratch + static_cast<std::size_t>(slot) * pairwise_slot(call));
+    }
+
+    char* const scratch;
+};
+
+// ----- cosines -----
+
+// A vector in a unit in which its squares are in range; that is 1 for floats.
+template <typename T>
+struct Scaled {
+    const T* x;
+    double inverse = 1;
+
+    double operator[](const std::size_t i) const {
+        if constexpr (sizeof(T) == 4) return static_cast<double>(x[i]);
+        return static_cast<double>(x[i]) * inverse;
+    }
+};
+
+template <typename T>
+struct Cosine {
+    double product, xx, yy;  // x . y, and x . x and y . y with eps
+
+    Cosine(const std::size_t n, const Scaled<T> x, const Scaled<T> y) {
+        const auto sums = totals<3>(n, [&](const std::size_t i, const auto& to) {
+            const double a = x[i], b = y[i];
+            to(0) += a * b;
+            to(1) += a * a;
+            to(2) += b * b;
+        });
+        product = sums.of[0];
+        xx = sums.of[1] + COSINE_EPS * x.inverse * x.inverse;
+        yy = sums.of[2] + COSINE_EPS * y.inverse * y.inverse;
+    }
+};
+
+template <typename T>
+struct CosineEmbedding {
+    static double of(const Rows<T>& rows, const std::int64_t row, const double weight) {
+        const PairwiseCall& call = rows.call;
+        const std::size_t n = rows.width;
+        Scaled<T> x{rows.operand(0, row)}, y{rows.operand(1, row)};
+        Cosine<T> sums(n, x, y);
+        if constexpr (sizeof(T) == 8) {
+            if (!(sums.xx * sums.yy < infinity<double>)) {
+                for (Scaled<T>* const rescaled : {&x, &y}) {
+                    const double top = greatest<T>(n, [&](const std::size_t i) { return rescaled->x[i]; });
+                    if (top > 1) rescaled->inverse = inverse_near(top);
+                }
+                sums = Cosine<T>(n, x, y);
+            }
+        }
+        const double lengths = std::sqrt(sums.xx * sums.yy), cosine = sums.product / lengths;
+        const double target = static_cast<double>(load_one<T>(call.target.data, call.target.dtype, row * call.target.stride));
+        const auto loss = cosine_embedding<double>(cosine, target, call.margin);
+        const double slope = loss[1] * weight;
+        const auto gradient = [&](const int k, const Scaled<T> own, const double square, const Scaled<T> other) {
+            const double along = -slope * cosine / square * own.inverse, across = slope / lengths * own.inverse;
+            rows.gradient(k, row, [=](const std::size_t i) { return across * other[i] + along * own[i]; });
+        };
+        gradient(0, x, sums.xx, y);
+        gradient(1, y, sums.yy, x);
+        return loss[0];
+    }
+};
+
+// ----- distances: the gradient of the distance of x and y is slope * direction(i) for x, and its opposite for y -----
+
+template <typename T>
+class Euclidean {
+   public:
+    // the margin and eps are exact for floats too: they take part in sums of doubles
+    static double margin(const PairwiseCall& call) { return call.margin; }
+
+    Euclidean(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t)
+        : x(x), y(y), eps(rows.call.eps) {
+        const auto squares = [&] {
+            return total(rows.width, [&](const std::size_t i) { return direction(i) * direction(i); });
+        };
+        double square = squares();
+        if constexpr (sizeof(T) == 8) {
+            if (!(square > 0x1p-900 && square < 0x1p1000)) {
+                inverse = inverse_near(greatest<T>(rows.width, [&](const std::size_t i) { return direction(i); }));
+                square = squares();
+            }
+        }
+        const double root = std::sqrt(square);
+        distance = root / inverse;
+        slope = square == 0 ? 0 : 1 / root;
+    }
+
+    [[gnu::always_inline]] double direction(const std::size_t i) const {
+        const double difference = static_cast<double>(x[i]) - static_cast<double>(y[i]) + eps;
+        return sizeof(T) == 4 ? difference : difference * inverse;
+    }
+
+    double distance, slope;
+
+   private:
+    const T *x, *y;
+    double eps, inverse = 1;
+};
+
+// What distances that are not of squares have in common: differences are rounded to the compute type, as torch's are.
+template <typename T>
+class Plain {
+   public:
+    static double margin(const PairwiseCall& call) { return static_cast<double>(static_cast<T>(call.margin)); }
+
+    double distance = 0, slope = 0;
+
+   protected:
+    Plain(const Rows<T>& rows, const T* const x, const T* const y)
+        : x(x), y(y), eps(static_cast<T>(rows.call.eps)) {}
+
+    [[gnu::always_inline]] T difference(const std::size_t i) const { return x[i] - y[i] + eps; }
+
+   private:
+    const T *x, *y;
+    T eps;
+};
+
+template <typename T>
+class Manhattan : public Plain<T> {
+   public:
+    Manhattan(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t) : Plain<T>(rows, x, y) {
+        this->distance = total(rows.width, [&](const std::size_t i) { return std::abs(this->difference(i)); });
+        this->slope = 1;
+    }
+
+    [[gnu::always_inline]] double direction(const std::size_t i) const {
+        return static_cast<double>(sign(this->difference(i)));
+    }
+};
+
+template <typename T>
+class Greatest : public Plain<T> {
+   public:
+    Greatest(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t) : Plain<T>(rows, x, y) {
+        top = greatest<T>(rows.width, [&](const std::size_t i) { return this->difference(i); });
+        std::int64_t ties = 0;
+        for (std::size_t i = 0; i < rows.width; ++i) ties += std::abs(this->difference(i)) == top;
+        this->distance = static_cast<double>(top);
+        this->slope = top == 0 ? 0 : 1 / static_cast<double>(ties);  // ties share it evenly
+    }
+
+    [[gnu::always_inline]] double direction(const std::size_t i) const {
+        const T difference = this->difference(i);
+        return difference == top ? 1.0 : difference == -top ? -1.0 : 0.0;
+    }
+
+   private:
+    T top;
+};
+
+// x ** exponent for x in 0 to 1 (not subnormal, and 0 gives anything) to about 1e-9: enough for floats, and vectorised.
+[[gnu::always_inline]] inline double quick_power(const double x, const double exponent) {
+    // x = 2 ** whole * m, m from sqrt(1/2) to sqrt(2); whole + 1023 and what is rounded below are made and taken apart
+    // in the low bits of a large number, since not every instruction set converts integers
+    constexpr std::uint64_t BIAS = 1023, LOWEST = std::bit_cast<std::uint64_t>(0x1.6a09e667f3bcdp-1);
+    const std::uint64_t bits = std::bit_cast<std::uint64_t>(x), biased = (bits - LOWEST + (BIAS << 52)) >> 52;
+    const double m = std::bit_cast<double>(bits - ((biased - BIAS) << 52));
+    const double whole = std::bit_cast<double>(biased | std::bit_cast<std::uint64_t>(0x1p52)) - (0x1p52 + 1023);
+    // log2(m) = 2 / log(2) * (t + t^3 / 3 + t^5 / 5 ...)
+    const double t = (m - 1) / (m + 1), s = t * t;
+    const double series = 1 + s * (1.0 / 3 + s * (1.0 / 5 + s * (1.0 / 7 + s * (1.0 / 9 + s * (1.0 / 11)))));
+    const double power = exponent * (whole + 2.8853900817779268 * t * series);
+    const double log2 = power > -1000 ? power : -1000;
+    const double shifted = log2 + 0x1.8p52, y = 0.69314718055994531 * (log2 - (shifted - 0x1.8p52));
+    const double fraction =
+        1 + y * (1 + y * (1.0 / 2 + y * (1.0 / 6 + y * (1.0 / 24 + y * (1.0 / 120 + y * (1.0 / 720 + y * (1.0 / 5040 +
+        y * (1.0 / 40320))))))));
+    return std::bit_cast<double>(std::bit_cast<std::uint64_t>(fraction) + (std::bit_cast<std::uint64_t>(shifted) << 52));
+}
+
+// Any other p above 0. The powers are of shares of the greatest difference; the directions are kept, powers being dear.
+template <typename T>
+class Minkowski : public Plain<T> {
+   public:
+    Minkowski(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t pair)
+        : Plain<T>(rows, x, y), directions(rows.direction(pair)) {
+        const double p = rows.call.p;
+        const T top = greatest<T>(rows.width, [&](const std::size_t i) { return this->difference(i); });
+        const bool scaled = top > 0 && top < infinity<T>;
+        const double scale = scaled ? static_cast<double>(top) : 1;
+        double sum = scaled && sizeof(T) == 4
+                         ? powers(rows.width, scale, p, [](const double x, const double e) { return quick_power(x, e); })
+                         : powers(rows.width, scale, p, [](const double x, const double e) { return std::pow(x, e); });
+        this->slope = sum == 0 ? 0 : std::pow(sum, 1 / p - 1);
+        if (p < 1) {
+            // the root may overflow; the difference of two infinite distances would be NaN
+            const double most = std::pow(static_cast<double>(std::numeric_limits<T>::max()), p / 2);
+            if (sum > most) sum = most, this->slope = 0;
+        }
+        this->distance = scale * std::pow(sum, 1 / p);
+    }
+
+    [[gnu::always_inline]] double direction(const std::size_t i) const { return directions[i]; }
+
+   private:
+    // The sum of the powers; the directions are those below p. For p below 1 they have no bound next to 0, and are 0.
+    template <typename Power>
+    [[gnu::always_inline]] double powers(const std::size_t n, const double scale, const double p, const Power& power) {
+        double* const kept = directions;
+        if (p >= 1)
+            return total(n, [&](const std::size_t i) {
+                const double difference = static_cast<double>(this->difference(i)), share = std::abs(difference) / scale;
+                const double below = share == 0 ? 0 : power(share, p - 1);
+                kept[i] = std::copysign(below, difference);
+                return below * share;
+            });
+        return total(n, [&](const std::size_t i) {
+            const double difference = static_cast<double>(this->difference(i)), share = std::abs(difference) / scale;
+            const double whole = share == 0 ? 0 : power(share, p);
+            kept[i] = std::copysign(share <= 1e-12 || share == infinity<double> ? 0 : whole / share, difference);
+            return whole;
+        });
+    }
+
+    double* directions;
+};
+
+template <typename T, template <typename> class Distance>
+struct TripletMargin {
+    static double of(const Rows<T>& rows, const std::int64_t row, const double weight) {
+        const bool swap = rows.call.swap;
+        const T *const anchor = rows.operand(0, row), *const positive = rows.operand(1, row);
+        const T* const negative = rows.operand(2, row);
+        const Distance<T> near(rows, anchor, positive, 0), far(rows, anchor, negative, 1);
+        const Distance<T> other = swap ? Distance<T>(rows, positive, negative, 2) : far;
+        // as torch.minimum: each of two equal distances has half of the gradient
+        const double share = !swap || far.distance < other.distance ? 1 : far.distance == other.distance ? 0.5 : 0;
+        const auto loss = triplet<double>(near.distance, minimum(far.distance, other.distance),
+                                          Distance<T>::margin(rows.call));
+        const double of_near = loss[1] * weight * near.slope, of_far = loss[2] * share * weight * far.slope;
+        const double of_other = loss[2] * (1 - share) * weight * other.slope;
+        rows.gradient(0, row, [&](const std::size_t i) { return of_near * near.direction(i) + of_far * far.direction(i); });
+        if (swap) {
+            rows.gradient(1, row, [&](const std::size_t i) {
+                return of_other * other.direction(i) - of_near * near.direction(i);
+            });
+            rows.gradient(2, row, [&](const std::size_t i) {
+                return -of_far * far.direction(i) - of_other * other.direction(i);
+            });
+        } else {
+            rows.gradient(1, row, [&](const std::size_t i) { return -of_near * near.direction(i); });
+            rows.gradient(2, row, [&](const std::size_t i) { return -of_far * far.direction(i); });
+        }
+        return loss[0];
+    }
+};
+
+// ----- the loop -----
+
+inline double number(const Numbers& numbers, const std::int64_t row) {
+    return load_one<double>(numbers.data, numbers.dtype, row * numbers.stride);
+}
+
+template <typename T, typename Loss>
+void run_piece(const PairwiseCall& call, const std::int64_t piece, const int thread) {
+    const Rows<T> rows(call, thread);
+    const std::int64_t begin = piece * pairwise_rows(call), next = begin + pairwise_rows(call);
+    const std::int64_t end = next < call.rows ? next : call.rows;
+    double sum = 0;
+    for (std::int64_t row = begin; row < end; ++row) {
+        T value = 0;
+        if (!call.mask.data || call.mask.data[row * call.mask.stride]) {
+            double weight = 1;
+            for (int k = 0; k < call.factors; ++k) weight *= number(call.factor[k], row);
+            value = static_cast<T>(Loss::of(rows, row, weight * call.scale) * weight);
+        } else {
+            for (int k = 0; k < 3; ++k) rows.gradient(k, row, [](std::size_t) { return 0.0; });
+        }
+        sum += static_cast<double>(value);
+        if (call.values.data) {
+            const auto size = static_cast<std::int64_t>(size_of(call.values.dtype));
+            store(&value, call.values.data + row * call.values.stride * size, call.values.dtype, 1, 1);
+        }
+    }
+    call.partials[piece] = sum;
+}
+
+template <typename T>
+auto piece_of(const PairwiseCall& call) {
+    if (call.loss == PairwiseLoss::cosine_embedding) return run_piece<T, CosineEmbedding<T>>;
+    if (call.p == 2) return run_piece<T, TripletMargin<T, Euclidean>>;
+    if (call.p == 1) return run_piece<T, TripletMargin<T, Manhattan>>;
+    if (call.p == infinity<double>) return run_piece<T, TripletMargin<T, Greatest>>;
+    return run_piece<T, TripletMargin<T, Minkowski>>;
+}
+
+void run(const PairwiseCall& call) {
+    const auto run_piece = call.wide ? piece_of<double>(call) : piece_of<float>(call);
+    const std::int64_t pieces = pairwise_pieces(call);
+    const int threads = pieces < call.threads ? static_cast<int>(pieces) : call.threads;
+    in_parallel(pieces, threads, [&](const std::int64_t piece) {
+        // without a region of its own the number would be that of the caller's
+        run_piece(call, piece, threads > 1 ? omp_get_thread_num() : 0);
+    });
+}
+
+}  // namespace
+
+extern const PairwiseKernels pairwise_kernels;
+const PairwiseKernels pairwise_kernels = {run};
+
+}  // inline namespace LOSSMITH_ISA
+}  // namespace lossmith

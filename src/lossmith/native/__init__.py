@@ -1,0 +1,19 @@
+"""The compiled kernels, if this installation has them. `backend` decides which calls they get."""
+
+from typing import Any
+
+import torch
+
+core: Any
+"""The extension module, or None."""
+missing: str
+"""Why there is none."""
+
+try:
+    from . import _core as core  # type: ignore[attr-defined, no-redef]
+except ImportError as error:
+    core = None
+    missing = f"the kernels are not built or can't be loaded ({error})"
+else:
+    core.use_torch(torch.Tensor, torch.nn.Parameter)
+    missing = ""

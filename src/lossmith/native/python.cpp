@@ -1,0 +1,248 @@
+// Tensors, layouts, memory, instruction sets and threads, as the bindings of all loops use them.
+#include "python.h"
+
+#include <pthread.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+#include <algorithm>
+#include <atomic>
+#include <numeric>
+#include <string>
+
+namespace lossmith {
+
+namespace {
+
+struct Exchange {  // DLPackExchangeAPI
+    struct {
+        std::uint32_t major, minor;
+    } version;
+    void* previous;
+    void* allocate;
+    void* to_managed;
+    void* from_managed;
+    int (*look)(void* object, DLTensor* out);
+    void* stream;
+};
+
+PyTypeObject* tensor_type = nullptr;
+PyTypeObject* parameter_type = nullptr;
+const Exchange* exchange = nullptr;
+PyObject* is_neg = nullptr;
+
+}  // namespace
+
+void use_torch(nb::object tensor, nb::object parameter) {
+    PyObject* const capsule = PyObject_GetAttrString(tensor.ptr(), "__dlpack_c_exchange_api__");
+    if (!capsule) throw nb::python_error();
+    exchange = static_cast<const Exchange*>(PyCapsule_GetPointer(capsule, "dlpack_exchange_api"));
+    Py_DECREF(capsule);
+    if (!exchange) throw nb::python_error();
+    if (exchange->version.major != 1 || !exchange->look) {
+        exchange = nullptr;
+        throw std::runtime_error("this torch has another DLPack exchange table than version 1");
+    }
+    // kept for as long as the process lives
+    tensor_type = reinterpret_cast<PyTypeObject*>(tensor.release().ptr());
+    parameter_type = reinterpret_cast<PyTypeObject*>(parameter.release().ptr());
+    is_neg = PyUnicode_InternFromString("is_neg");
+}
+
+std::int64_t count_of(const DLTensor& view) {
+    return std::accumulate(view.shape, view.shape + view.ndim, std::int64_t(1), std::multiplies<>());
+}
+
+bool is_plain(nb::handle object, DLTensor& view) {
+    PyTypeObject* const type = Py_TYPE(object.ptr());
+    if ((type != tensor_type && type != parameter_type) || !exchange) return false;
+    if (exchange->look(object.ptr(), &view) != 0) {
+        PyErr_Clear();  // a layout or a device that has no address
+        return false;
+    }
+    if (view.device.device_type != 1 || view.dtype.lanes != 1 || dtype_of(view) == Dtype::other) return false;
+    if (!view.data && count_of(view) != 0) return false;
+    PyObject* self[] = {object.ptr()};
+    PyObject* const negated = PyObject_VectorcallMethod(is_neg, self, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+    if (!negated) throw nb::python_error();
+    Py_DECREF(negated);
+    view.data = static_cast<char*>(view.data) + view.byte_offset;
+    return negated == Py_False;
+}
+
+DLTensor view_of(nb::handle object) {
+    DLTensor view;
+    if (!is_plain(object, view)) throw nb::type_error("a kernel was given something else than a plain CPU tensor");
+    return view;
+}
+
+Dtype dtype_of(const DLTensor& view) {
+    const int bits = view.dtype.bits;
+    switch (view.dtype.code) {
+        case 0: return bits == 8 ? Dtype::i8 : bits == 16 ? Dtype::i16 : bits == 32 ? Dtype::i32 : Dtype::i64;
+        case 1: return bits == 8 ? Dtype::u8 : bits == 16 ? Dtype::u16 : bits == 32 ? Dtype::u32 : Dtype::u64;
+        case 2: return bits == 16 ? Dtype::f16 : bits == 32 ? Dtype::f32 : bits == 64 ? Dtype::f64 : Dtype::other;
+        case 4: return bits == 16 ? Dtype::bf16 : Dtype::other;
+        case 6: return bits == 8 ? Dtype::boolean : Dtype::other;
+        default: return Dtype::other;
+    }
+}
+
+// ----- layouts -----
+
+void Layout::grow(const DLTensor& view) {
+    const std::size_t dims = static_cast<std::size_t>(view.ndim);
+    if (dims > sizes_.size()) sizes_.insert(sizes_.begin(), dims - sizes_.size(), 1);
+    for (std::size_t d = 0; d < dims; ++d) {
+        std::int64_t& size = sizes_[sizes_.size() - dims + d];
+        if (size == 1) size = view.shape[d];
+        else if (view.shape[d] != size && view.shape[d] != 1) throw nb::value_error("shapes do not broadcast together");
+    }
+}
+
+void Layout::add(const DLTensor& view, Strided& out) {
+    const std::size_t dims = static_cast<std::size_t>(view.ndim);
+    if (dims > sizes_.size()) throw nb::value_error("a tensor has more dimensions than the loss");
+    Entry entry{&out, std::vector<std::int64_t>(sizes_.size(), 0)};
+    for (std::size_t d = 0; d < dims; ++d) {
+        const std::size_t at = sizes_.size() - dims + d;
+        if (view.shape[d] == sizes_[at]) entry.strides[at] = view.shape[d] == 1 ? 0 : view.strides[d];
+        else if (view.shape[d] != 1) throw nb::value_error("a tensor does not broadcast to the shape of the loss");
+    }
+    out.data = static_cast<char*>(view.data);
+    out.dtype = dtype_of(view);
+    entries_.push_back(std::move(entry));
+}
+
+bool Layout::simplify(Shape& shape) {
+    std::vector<std::size_t> order;
+    for (std::size_t d = 0; d < sizes_.size(); ++d)
+        if (sizes_[d] != 1) order.push_back(d);
+    // what runs slowest in memory comes first; where a tensor is repeated, the next one decides
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+        for (const Entry& entry : entries_) {
+            const std::int64_t left = entry.strides[a], right = entry.strides[b];
+            if (left != right && left != 0 && right != 0) return left > right;
+        }
+        return false;
+    });
+    std::vector<std::size_t> kept;  // the last original dimension of each joined one
+    std::vector<std::int64_t> joined;
+    for (const std::size_t d : order) {
+        const bool runs_on = !kept.empty() && std::all_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
+            return entry.strides[kept.back()] == entry.strides[d] * sizes_[d];
+        });
+        if (runs_on) {
+            joined.back() *= sizes_[d];
+            kept.back() = d;
+        } else {
+            joined.push_back(sizes_[d]);
+            kept.push_back(d);
+        }
+    }
+    if (kept.size() > MAX_DIMS) return false;
+    shape.dims = static_cast<int>(kept.size());
+    shape.count = std::accumulate(sizes_.begin(), sizes_.end(), std::int64_t(1), std::multiplies<>());
+    for (std::size_t d = 0; d < kept.size(); ++d) {
+        shape.size[d] = joined[d];
+        for (const Entry& entry : entries_) entry.out->stride[d] = entry.strides[kept[d]];
+    }
+    if (kept.empty()) {
+        shape.dims = 1;
+        shape.size[0] = 1;
+    }
+    return true;
+}
+
+// ----- memory -----
+
+void advise(const DLTensor& view) {
+#ifdef MADV_HUGEPAGE
+    constexpr std::uintptr_t HUGE_PAGE = std::uintptr_t(1) << 21;
+    const std::uintptr_t bytes = static_cast<std::uintptr_t>(count_of(view)) * (view.dtype.bits / 8);
+    const std::uintptr_t from = reinterpret_cast<std::uintptr_t>(view.data);
+    const std::uintptr_t begin = (from + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1), end = (from + bytes) & ~(HUGE_PAGE - 1);
+    if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+    (void)view;
+#endif
+}
+
+// ----- instruction sets -----
+
+namespace {
+
+Isa best() {
+#ifdef LOSSMITH_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("fma"))
+        return Isa::avx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+        return Isa::avx2;
+#endif
+    return Isa::portable;
+}
+
+Isa in_use = best();
+
+}  // namespace
+
+Isa isa() {
+    return in_use;
+}
+
+// ----- threads -----
+
+namespace {
+
+std::atomic<bool> forked{false};
+const int watching = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+constexpr std::int64_t ENOUGH_FOR_THREADS = 32768;
+
+}  // namespace
+
+int threads_for(const std::int64_t elements, const int wished) {
+    return elements < ENOUGH_FOR_THREADS || forked ? 1 : wished;
+}
+
+}  // namespace lossmith
+
+// ----- the module -----
+
+NB_MODULE(_core, module) {
+    using namespace lossmith;
+    static const char* const names[] = {"portable", "avx2", "avx512"};
+    module.doc() = "The compiled kernels. lossmith.native is the way to them.";
+    module.def("use_torch", &use_torch);
+    // -1: something is no plain tensor; 0: plain tensors; 1 to 4: of one shape and of one dtype, f32, f64, f16, bf16
+    module.def("survey", [](nb::args objects) {
+        DLTensor first, view;
+        bool alike = true;
+        for (std::size_t i = 0; i < objects.size(); ++i) {
+            DLTensor& place = i == 0 ? first : view;
+            if (!is_plain(objects[i], place)) return -1;
+            if (i > 0 && alike)
+                alike = view.dtype.code == first.dtype.code && view.dtype.bits == first.dtype.bits &&
+                        view.ndim == first.ndim && std::equal(view.shape, view.shape + view.ndim, first.shape);
+        }
+        const Dtype dtype = objects.size() == 0 ? Dtype::other : dtype_of(first);
+        return alike && dtype <= Dtype::bf16 ? 1 + static_cast<int>(dtype) : 0;
+    });
+    module.def("isa", [] { return names[static_cast<int>(isa())]; });
+    module.def("available", [] {
+        nb::list found;
+        for (int i = 0; i <= static_cast<int>(best()); ++i) found.append(names[i]);
+        return found;
+    });
+    module.def("use_isa", [](const std::string& name) {
+        for (int i = 0; i <= static_cast<int>(best()); ++i)
+            if (name == names[i]) {
+                in_use = static_cast<Isa>(i);
+                return;
+            }
+        throw nb::value_error("this processor has no such instruction set");
+    });
+    bind_pointwise(module);
+}
