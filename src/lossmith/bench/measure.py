@@ -6,15 +6,16 @@ from typing import Any, Self
 
 import torch
 
+from ..backend import recorded
 from . import paired
 from .bandwidth import copied, copy, size_of
 from .memory import peak_growth
 from .paired import Spread, Step
 from .request import Request, Task
 from .steps import forget, step
-from .workloads import Inputs, Loss
+from .workloads import Inputs
 
-COPY_FROM = 1 << 20
+COPY_FROM = 1_000_000
 """Elements from which the copy runs too: below, caches hold everything."""
 MEMORY_FROM = 1 << 20
 """Bytes of gradients from which memory is measured: less drowns in the pages of everything else."""
@@ -34,6 +35,8 @@ class Row:
     against: str
     missing: str | None = None
     """Why there are no figures."""
+    backend: str | None = None
+    """What ran ours: native (a kernel) or reference (torch's operations); None inside torch.compile."""
     rounds: int | None = None
     ratio: Spread | None = None
     """theirs / ours: above 1, ours is faster."""
@@ -87,7 +90,8 @@ def _measure(task: Task, request: Request) -> Row:
     first: list[float] = []
     for who, call in (("lossmith" if case.labels else "torch", theirs), ("lossmith", ours)):
         try:
-            first.append(paired.first_call(call, device))
+            with recorded() as dispatched:
+                first.append(paired.first_call(call, device))
         except Exception as error:  # of any kind: it is shown, and the other rows go on
             return _row(task, request, missing=_said(who, error))
     forward = task.variant == "forward"
@@ -97,6 +101,7 @@ def _measure(task: Task, request: Request) -> Row:
     rounds = paired.run(steps, request.seconds, device)
     gradients = size_of(inputs.wanted)
     found: dict[str, Any] = {
+        "backend": dispatched[0].backend if dispatched else None,
         "rounds": len(rounds.seconds),
         "ratio": rounds.ratio(0, 1),
         "theirs_ms": _ms(rounds.of(0)),
@@ -128,15 +133,10 @@ def _steps(task: Task, inputs: Inputs) -> tuple[Step, Step]:
     theirs, ours = task.workload.theirs, task.workload.ours
     both = task.variant == "compile"
     if both or task.against == "compile":
-        theirs = _compiled(theirs)
+        theirs = torch.compile(theirs, dynamic=False)
     if both:
-        ours = _compiled(ours)
+        ours = torch.compile(ours, dynamic=False, fullgraph=True)
     return step(theirs, inputs, task.variant), step(ours, inputs, task.variant)
-
-
-def _compiled(loss: Loss) -> Loss:
-    compiled: Loss = torch.compile(loss, dynamic=False)
-    return compiled
 
 
 def _said(who: str, error: Exception) -> str:

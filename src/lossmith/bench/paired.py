@@ -53,7 +53,7 @@ def run(steps: Sequence[Step], seconds: float, device: torch.device, least: int 
     collecting = gc.isenabled()
     gc.disable()
     try:
-        shortest = min(_block(step, 3, device) for step in steps)
+        shortest = min(_warmed(step, device) for step in steps)
         calls = max(1, int(BLOCK_SECONDS[device.type] / shortest))
         found: list[tuple[float, ...]] = []
         end = time.perf_counter() + seconds
@@ -71,6 +71,12 @@ def run(steps: Sequence[Step], seconds: float, device: torch.device, least: int 
 def first_call(step: Step, device: torch.device) -> float:
     """Seconds of the first call, which compiles what is compiled."""
     return _block(step, 1, device)
+
+
+def _warmed(step: Step, device: torch.device) -> float:
+    """Seconds of a call, after one (after ten, if it is quick) that does not count."""
+    once = _block(step, 1, device)
+    return min(once, _block(step, 10 if once < 1e-3 else 1, device))
 
 
 def _block(step: Step, calls: int, device: torch.device) -> float:

@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from .measure import Row
+from .record import Record
 from .workloads import SHAPES
 
-FORMATS = (".pdf", ".png", ".svg")
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 """Okabe and Ito's, which colour-blind readers can tell apart."""
@@ -20,9 +20,9 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#9
 Series = tuple[str, str]
 
 
-def plot(rows: Sequence[Row], path: Path, about: str) -> None:
-    """Writes the picture; about: a line below it that says where the figures are from."""
-    shown = [row for row in rows if row.ratio and row.against != "labels"]
+def plot(record: Record, path: Path) -> None:
+    """Writes the picture, with a line below it that says where the figures are from."""
+    shown = [row for row in record.rows if row.ratio and row.against != "labels"]
     series = list(dict.fromkeys((row.against, row.variant) for row in shown))
     sizes = list(dict.fromkeys(row.size for row in shown if row.size not in SHAPES))
     panels = [(f"{size} elements", [row for row in shown if row.size == size]) for size in sizes]
@@ -44,7 +44,7 @@ def plot(rows: Sequence[Row], path: Path, about: str) -> None:
     keys = [Line2D([], [], color=COLOURS[i % 8], marker="o", linestyle="") for i in range(len(series))]
     names = [_name(one) for one in series]
     figure.legend(keys, names, loc="outside upper center", ncols=min(4, max(1, len(names))), frameon=False)
-    figure.supxlabel(f"torch's time / lossmith's time: right of 1× lossmith is faster\n{about}", fontsize=8)
+    figure.supxlabel(f"torch's time / lossmith's time: right of 1× lossmith is faster\n{record.about}", fontsize=8)
     figure.savefig(path, dpi=150)
 
 

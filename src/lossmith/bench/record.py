@@ -1,6 +1,5 @@
 """A run as JSON: the machine, the settings, and every row."""
 
-import importlib
 import json
 import os
 import platform
@@ -14,6 +13,7 @@ import torch
 
 import lossmith
 
+from .. import native
 from .measure import Row
 from .request import Request
 
@@ -37,6 +37,13 @@ class Record:
         }
         date = datetime.now().astimezone().isoformat(timespec="seconds")
         return cls(command, date, machine(request.device), settings, tuple(rows))
+
+    @property
+    def about(self) -> str:
+        """Machine, threads, torch, dtype and date, in a line."""
+        machine = self.machine
+        where = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} threads"
+        return f"{where}, torch {machine['torch']}, {self.settings['dtype']}, {self.date.partition('T')[0]}"
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -74,9 +81,4 @@ def _processor() -> str:
 
 def _native() -> str | None:
     """The instruction set of lossmith's own kernels, where they are built."""
-    try:
-        native = importlib.import_module("lossmith.native")
-    except ImportError:
-        return None
-    found = getattr(native, "instruction_set", None)
-    return str(found() if callable(found) else found) if found else None
+    return None if native.missing else str(native.core.isa())

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -18,6 +18,7 @@ AGAINST = {
     "compile": "torch.nn inside torch.compile",
     "labels": "probabilities, both lossmith",
 }
+PICTURES = (".png", ".svg", ".pdf")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -44,9 +45,9 @@ class Task:
 
     def estimate(self, seconds: float) -> float:
         """About how many seconds it takes, on two cores."""
-        call = 15e-9 * self.workload.elements + 50e-6
+        around = 15e-9 * self.workload.elements + 1e-4  # one round: theirs, ours, the copy
         compiled = 2 if self.variant == "compile" else self.against == "compile"
-        return 0.0 if self.skipped else max(seconds, 7 * 2 * call) + 10 * call + 4 * compiled
+        return 0.0 if self.skipped else max(seconds, 7 * around) + 8 * around + 2.5 * compiled
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,11 @@ class Request:
         device: str = "cpu",
         seconds: float = 0.5,
     ) -> Self:
-        """From names; nothing named means everything (of the variants: plain)."""
+        """From names; nothing named means every loss and size, against eager and labels, plain."""
         names = _case_names(losses)
         wanted_sizes = [_size(size) for size in sizes] or [*SIZES, *SHAPES]
-        opponents = [_one("opponent", name, AGAINST) for name in against] or list(AGAINST)
-        wanted_variants = [_one("variant", name, VARIANTS) for name in variants] or ["plain"]
+        opponents = [_one("opponent", name, list(AGAINST)) for name in against] or ["eager", "labels"]
+        wanted_variants = [_one("variant", name, list(VARIANTS)) for name in variants] or ["plain"]
         element = getattr(torch, _one("dtype", dtype, DTYPES))
         where = _device(device)
         tasks = tuple(
@@ -111,14 +112,19 @@ def _as_compiled(task: Task) -> Task:
 
 
 def _case_names(losses: Sequence[str]) -> set[str]:
-    """The cases that names mean: functions (with or without _loss), Modules, single cases."""
+    """The cases that names mean: functions (with or without _loss), Modules, files in losses/, single cases."""
     known: dict[str, set[str]] = {}
-    modules = {name: loss.module.__name__ for name, loss in all_losses().items()}
+    written: dict[str, str] = {}
+    modules = {name: loss.module for name, loss in all_losses().items()}
     for case in CASES:
-        for name in (case.name, case.loss, case.loss.removesuffix("_loss"), modules[case.loss]):
+        module = modules[case.loss]
+        file = module.__module__.rpartition(".")[2]
+        for name in (case.name, case.loss, case.loss.removesuffix("_loss"), module.__name__, file):
             known.setdefault(name.lower(), set()).add(case.name)
-    names = {case.name for case in CASES}
-    return set().union(*(known[_one("loss", loss.lower(), known)] for loss in losses)) if losses else names
+            written[name.lower()] = name
+    if not losses:
+        return {case.name for case in CASES}
+    return set().union(*(known[_one("loss", loss.lower(), written)] for loss in losses))
 
 
 def _size(size: str) -> str:
@@ -131,14 +137,15 @@ def _size(size: str) -> str:
     )
 
 
-def _one(kind: str, name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    if name in names:
+def _one(kind: str, name: str, known: Mapping[str, str] | Iterable[str]) -> str:
+    """The name, if it is known; a mapping says how known names are written in the error."""
+    written = known if isinstance(known, Mapping) else {one: one for one in known}
+    if name in written:
         return name
-    if near := difflib.get_close_matches(name, names, n=3):
-        raise BadRequest(f"unknown {kind} {name!r}: did you mean {' or '.join(near)}?")
-    shown = sorted({case.loss for case in CASES}) if kind == "loss" else names
-    raise BadRequest(f"unknown {kind} {name!r}: there are {', '.join(shown)}")
+    if near := difflib.get_close_matches(name, written, n=3):
+        raise BadRequest(f"unknown {kind} {name!r}: did you mean {' or '.join(written[one] for one in near)}?")
+    there = sorted({case.loss for case in CASES}) if kind == "loss" else written
+    raise BadRequest(f"unknown {kind} {name!r}: there are {', '.join(there)}")
 
 
 def _device(name: str) -> torch.device:
@@ -180,8 +187,10 @@ def _fits(tasks: Iterable[Task], dtype: torch.dtype, device: torch.device) -> No
         )
 
 
-def writable(path: Path) -> None:
-    """Refuses a file that can't be written, before hours of measuring."""
+def writable(path: Path, endings: Sequence[str] = ()) -> None:
+    """Refuses a file that can't be written, or whose name has none of these endings, before hours of measuring."""
+    if endings and path.suffix not in endings:
+        raise BadRequest(f"can't draw into {path}: write a name that ends in {', '.join(endings)}")
     there = path.exists()
     try:
         with path.open("a"):

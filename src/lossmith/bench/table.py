@@ -16,12 +16,14 @@ def table(group: Group) -> Table:
     """One group's rows; what is missing is explained below."""
     labels = group.against == "labels"
     theirs, ours = ("probabilities", "labels") if labels else ("torch", "lossmith")
-    explained = "".join(f"\n{name}: {reason}" for name, reason in group.missing.items())
+    explained = [f"{name}: {reason}" for name, reason in group.missing.items()]
+    if without := [row.name for row in group.rows if row.backend == "reference"]:
+        explained.append(f"without a kernel of lossmith's: {', '.join(without)}")
     result = Table(
         title=title(group),
         title_justify="left",
         title_style="bold",
-        caption=explained.strip() or None,
+        caption="\n".join(explained) or None,
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,

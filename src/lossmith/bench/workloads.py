@@ -39,7 +39,7 @@ class Draw:
         return torch.rand(shape, device=self.device).clamp_(0.01, 0.99).to(self.dtype)
 
     def signs(self, *shape: int) -> Tensor:
-        return torch.rand(shape, device=self.device).sub_(0.5).sign_().to(self.dtype)
+        return self.bits(*shape).mul_(2).sub_(1)
 
     def bits(self, *shape: int) -> Tensor:
         return torch.rand(shape, device=self.device).round_().to(self.dtype)

@@ -1,6 +1,8 @@
 """`lossmith bench`: lossmith against torch, in pairs."""
 
 import shlex
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +32,7 @@ def bench(
         typer.Option(
             metavar=LIST,
             help="eager: torch.nn; compile: torch.nn inside torch.compile, lossmith outside; labels: cross_entropy "
-            "with probabilities over itself with labels. Default: all.",
+            "with probabilities over itself with labels. Default: eager,labels.",
         ),
     ] = None,
     variant: Annotated[
@@ -42,11 +44,13 @@ def bench(
             "torch.compile. Default: plain.",
         ),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")] = "float32",
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU. Default: torch's.")] = None,
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="float32, bfloat16, float16 or float64.")] = "float32",
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda or cuda:1.")] = "cpu",
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads of the CPU. Default: torch's.")
+    ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.0, help="Measuring time of each row; at least 7 rounds are made.")
+        float, typer.Option(min=0.0, metavar="S", help="Measuring time of each row; at least 7 rounds are made.")
     ] = 0.5,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write everything to this file.")] = None,
     plot: Annotated[
@@ -65,35 +69,35 @@ def bench(
     import torch
 
     from ..bench import BadRequest, Record, Request
-    from ..bench.request import writable
+    from ..bench.request import PICTURES, writable
 
     try:
         losses, sizes, opponents, variants = (_split(option) for option in (loss, size, against, variant))
         request = Request.of(losses, sizes, opponents, variants, dtype, device, seconds)
-        if plot and plot.suffix not in (".pdf", ".png", ".svg"):
-            raise BadRequest(f"can't draw into {plot}: write a name that ends in .png, .svg or .pdf")
-        for file in (json, plot):
-            if file:
-                writable(file)
+        if json:
+            writable(json)
+        if plot:
+            writable(plot, PICTURES)
     except BadRequest as error:
         typer.echo(f"lossmith: {error}", err=True)
         raise typer.Exit(2) from None
+    options = {"--loss": losses, "--size": sizes, "--against": opponents, "--variant": variants}
+    command = _command(options, dtype, device, threads, seconds)
     before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    rows: list[Row] = []
     try:
-        torch.set_num_threads(threads or before)
-        rows = _with_progress(request)
-        options = {"--loss": losses, "--size": sizes, "--against": opponents, "--variant": variants}
-        record = Record.of(_command(options, dtype, device, threads, seconds), request, rows)
+        for complete in _tables(request):
+            rows = complete
+            record = Record.of(command, request, rows)
+            if json:
+                record.write(json)  # after each table: what was measured before an interruption is kept
     finally:
         torch.set_num_threads(before)
-    if json:
-        record.write(json)
     if plot:
         from ..bench.plot import plot as draw
 
-        machine = record.machine
-        where = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} threads"
-        draw(rows, plot, f"{where}, torch {machine['torch']}, {dtype}, {record.date.partition('T')[0]}")
+        draw(record, plot)
     if any(row.failed for row in rows):
         raise typer.Exit(1)
 
@@ -114,8 +118,8 @@ def _command(options: dict[str, list[str]], dtype: str, device: str, threads: in
     return shlex.join(words)
 
 
-def _with_progress(request: "Request") -> list["Row"]:
-    """Measures, with a bar on stderr; prints each table when it is complete, and the summary."""
+def _tables(request: "Request") -> Iterator[list["Row"]]:
+    """Measures, with a bar on stderr; prints each table, then gives all rows so far; prints the summary at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -123,30 +127,24 @@ def _with_progress(request: "Request") -> list["Row"]:
     from ..bench.summary import groups
     from ..bench.table import LEGEND, summary, table
 
-    out, screen = Console(), Console(stderr=True)
+    screen, out = Console(stderr=True), Console()
     if not out.is_terminal:
         out = Console(width=120)
-    count, minutes = len(request.tasks), request.estimate / 60
-    screen.print(f"{count} measurements, about {max(1, round(minutes))} min", highlight=False)
+    count, minutes = len(request.tasks), round(request.estimate / 60)
+    screen.print(
+        f"{count} measurements, {f'about {minutes} min' if minutes else 'less than a minute'}", highlight=False
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     rows: list[Row] = []
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         shown = bar.add_task("", total=count)
-        for i, task in enumerate(request.tasks):
-            bar.update(shown, completed=i, description=f"{task.workload.size} {task.workload.case.name}")
-            rows.append(measure(task, request))
-            complete = groups(rows)
-            following = request.tasks[i + 1] if i + 1 < count else None
-            last = rows[-1]
-            if following is None or (last.size, last.against, last.variant) != (
-                following.workload.size,
-                following.against,
-                following.variant,
-            ):
-                bar.stop()
-                out.print(table(complete[-1]), highlight=False)
-                if following:
-                    bar.start()
+        for _, together in groupby(request.tasks, lambda task: (task.workload.size, task.against, task.variant)):
+            bar.start()
+            for task in together:
+                bar.update(shown, completed=len(rows), description=f"{task.workload.size} {task.workload.case.name}")
+                rows.append(measure(task, request))
+            bar.stop()
+            out.print(table(groups(rows)[-1]), highlight=False)
+            yield rows
     out.print(LEGEND, highlight=False)
     out.print(summary(groups(rows)))
-    return rows

@@ -7,7 +7,15 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.rowwise import class_labels, softmax_with_labels, softmax_with_probabilities
+from ..loops.masking import hide_rows
+from ..loops.rowwise import (
+    ClassLabels,
+    Steps,
+    class_labels,
+    rowwise,
+    softmax_with_labels,
+    softmax_with_probabilities,
+)
 from ..overrides import overridable
 from ..reduction import Normalizer, Reduction, plan, reduce
 
@@ -96,11 +104,29 @@ def _against_labels(
 ) -> Tensor:
     compute, result = dtypes(input)
     target = checks.label_shape(loss, input, target, dim)
-    labels = class_labels(loss, target, input.shape[dim], how.mask, ignore_index)
-    weight = None if weight is None else weight.to(compute)
-    values = softmax_with_labels(input.to(compute), labels, dim, weight, smoothing)
-    share = None if weight is None else labels.pick(weight)
-    return reduce(loss, values, how, result, counted=labels.counted, denominator=share)
+    per_class = None if weight is None else weight.to(compute)
+
+    def of(input: Tensor, labels: ClassLabels) -> Tensor:
+        return softmax_with_labels(input.to(compute), labels, dim, per_class, smoothing)
+
+    def finish(values: Tensor, labels: ClassLabels) -> Tensor:
+        share = None if per_class is None else labels.pick(per_class)
+        return reduce(loss, values, how, result, counted=labels.counted, denominator=share)
+
+    return rowwise(
+        loss,
+        "softmax_labels",
+        input,
+        target,
+        dim,
+        how,
+        (compute, result),
+        Steps(lambda target: class_labels(loss, target, input.shape[dim], how.mask, ignore_index), of, finish),
+        weight=weight,
+        weight_in_mean=True,
+        ignore_index=ignore_index,
+        smoothing=smoothing,
+    )
 
 
 def _against_probabilities(
@@ -125,18 +151,33 @@ def _against_probabilities(
             f"{checks.shapes(input=input, target=target)}; write mask= (False leaves a row out)"
         )
     compute, result = dtypes(input, target)
-    input, target = input.to(compute), target.to(compute)
-    weight = None if weight is None else weight.to(compute)
-    if how.mask is not None:
-        rows = how.mask.unsqueeze(dim) if how.mask.dim() else how.mask
-        input, target = torch.where(rows, input, 0), torch.where(rows, target, 0)
-    if smoothing > 0:
-        target = target * (1 - smoothing) + smoothing / input.shape[dim]
-    values = softmax_with_probabilities(input, target, dim, weight)
-    per_row = None
-    if weight is not None and how.normalizer == "weight":
-        per_row = (target.movedim(dim, -1) * weight).sum(-1)
-    return reduce(loss, values, how, result, weight=per_row)
+    per_class = None if weight is None else weight.to(compute)
+
+    def read(target: Tensor) -> Tensor:
+        target = hide_rows(target.to(compute), how.mask, 0.0, dim=dim)
+        return target * (1 - smoothing) + smoothing / input.shape[dim] if smoothing > 0 else target
+
+    def of(input: Tensor, target: Tensor) -> Tensor:
+        return softmax_with_probabilities(hide_rows(input.to(compute), how.mask, 0.0, dim=dim), target, dim, per_class)
+
+    def finish(values: Tensor, target: Tensor) -> Tensor:
+        per_row = None
+        if per_class is not None and how.normalizer == "weight":
+            per_row = (target.movedim(dim, -1) * per_class).sum(-1)
+        return reduce(loss, values, how, result, weight=per_row)
+
+    return rowwise(
+        loss,
+        "softmax_probabilities",
+        input,
+        target,
+        dim,
+        how,
+        (compute, result),
+        Steps(read, of, finish),
+        weight=weight,
+        smoothing=smoothing,
+    )
 
 
 class CrossEntropyLoss(Criterion, torch.nn.CrossEntropyLoss):

@@ -9,7 +9,7 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.rowwise import class_labels, margins_to_label
+from ..loops.rowwise import ClassLabels, Steps, class_labels, margins_to_label, rowwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
@@ -73,15 +73,31 @@ def multi_margin_loss(
     classes = input.shape[-1] if input.dim() else 1
     target = _label_shape(loss, input, target)
     compute, result = dtypes(input)
-    rows = input.to(compute).reshape(*target.shape, classes)
+    rows = input.reshape(*target.shape, classes)
     checks.class_weight(loss, weight, rows, rows.dim() - 1)
-    labels = class_labels(loss, target, classes, how.mask)
-    values = margins_to_label(rows, labels, p, margin)
-    of_label = None
-    if weight is not None:
-        of_label = labels.pick(weight.to(compute))
-        values = values * of_label
-    return reduced(loss, values, how, result, weight=of_label)
+    per_class = None if weight is None else weight.to(compute)
+
+    def of(rows: Tensor, labels: ClassLabels) -> Tensor:
+        values = margins_to_label(rows.to(compute), labels, p, margin)
+        return values if per_class is None else values * labels.pick(per_class)
+
+    def finish(values: Tensor, labels: ClassLabels) -> Tensor:
+        of_label = None if per_class is None else labels.pick(per_class)
+        return reduced(loss, values, how, result, weight=of_label)
+
+    return rowwise(
+        loss,
+        "margin_to_label",
+        rows,
+        target,
+        rows.dim() - 1,
+        how,
+        (compute, result),
+        Steps(lambda target: class_labels(loss, target, classes, how.mask), of, finish),
+        weight=weight,
+        margin=margin,
+        power=p,
+    )
 
 
 def _check_settings(loss: str, p: float, weight: Tensor | None) -> None:

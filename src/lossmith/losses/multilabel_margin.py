@@ -7,7 +7,7 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.rowwise import label_sets, margins_of_set
+from ..loops.rowwise import LabelSets, Steps, label_sets, margins_of_set, rowwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
@@ -65,9 +65,24 @@ def multilabel_margin_loss(
     checks.score_rows(loss, input, target)
     target = _label_shape(loss, input, target)
     compute, result = dtypes(input)
-    rows = input.to(compute) if input.dim() else input.to(compute).reshape(1)
-    sets = label_sets(loss, target.reshape(rows.shape), how.mask)
-    return reduced(loss, margins_of_set(rows, sets), how, result)
+    rows = input if input.dim() else input.reshape(1)
+
+    def of(rows: Tensor, sets: LabelSets) -> Tensor:
+        return margins_of_set(rows.to(compute), sets)
+
+    def finish(values: Tensor, sets: LabelSets) -> Tensor:
+        return reduced(loss, values, how, result)
+
+    return rowwise(
+        loss,
+        "margins_of_set",
+        rows,
+        target.reshape(rows.shape),
+        rows.dim() - 1,
+        how,
+        (compute, result),
+        Steps(lambda target: label_sets(loss, target, how.mask), of, finish),
+    )
 
 
 def _label_shape(loss: str, input: Tensor, target: Tensor) -> Tensor:

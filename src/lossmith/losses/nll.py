@@ -7,7 +7,7 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import Facts, Loss
-from ..loops.rowwise import class_labels, negative_pick
+from ..loops.rowwise import ClassLabels, Steps, class_labels, negative_pick, rowwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
@@ -66,12 +66,29 @@ def nll_loss(
     dim = checks.class_dim(loss, input, target, dim, probabilities=False)
     checks.class_weight(loss, weight, input, dim)
     target = checks.label_shape(loss, input, target, dim, "give one label for each row of log-probabilities")
-    labels = class_labels(loss, target, input.shape[dim], how.mask, ignore_index)
     compute, result = dtypes(input)
-    weight = None if weight is None or input.shape[dim] == 0 else weight.to(compute)
-    values = negative_pick(input, labels, dim, weight, compute)
-    share = None if weight is None else labels.pick(weight)
-    return reduced(loss, values, how, result, counted=labels.counted, denominator=share)
+    per_class = None if weight is None or input.shape[dim] == 0 else weight.to(compute)
+
+    def of(input: Tensor, labels: ClassLabels) -> Tensor:
+        return negative_pick(input, labels, dim, per_class, compute)
+
+    def finish(values: Tensor, labels: ClassLabels) -> Tensor:
+        share = None if per_class is None else labels.pick(per_class)
+        return reduced(loss, values, how, result, counted=labels.counted, denominator=share)
+
+    return rowwise(
+        loss,
+        "pick",
+        input,
+        target,
+        dim,
+        how,
+        (compute, result),
+        Steps(lambda target: class_labels(loss, target, input.shape[dim], how.mask, ignore_index), of, finish),
+        weight=weight,
+        weight_in_mean=True,
+        ignore_index=ignore_index,
+    )
 
 
 class NLLLoss(Criterion, torch.nn.NLLLoss):

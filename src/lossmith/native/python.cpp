@@ -245,4 +245,5 @@ NB_MODULE(_core, module) {
         throw nb::value_error("this processor has no such instruction set");
     });
     bind_pointwise(module);
+    bind_rowwise(module);
 }

@@ -95,6 +95,7 @@ int threads_for(std::int64_t elements, int wished);
 // ----- each loop's functions for Python, in its own folder -----
 
 void bind_pointwise(nb::module_& module);
+void bind_rowwise(nb::module_& module);
 
 }  // namespace lossmith
 

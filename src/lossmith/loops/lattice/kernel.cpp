@@ -21,6 +21,7 @@ inline namespace LOSSMITH_ISA {
 
 constexpr std::int64_t SEGMENT = 32;
 constexpr std::int64_t LANES = 8;  // rows are padded to a multiple, so that loops leave no rest
+constexpr std::int64_t AHEAD = 4;  // frames: too far apart in memory for the processor to foresee the next
 constexpr double INFINITE = __builtin_inf();
 constexpr double LN2 = 0x1.62e42fefa39efp-1, LN2_HIGH = 0x1.62e42feep-1, LN2_LOW = 0x1.a39ef35793c76p-33;
 
@@ -135,9 +136,13 @@ inline double greatest(const double* const x, const std::int64_t n) {
 // ----- memory -----
 
 template <typename S>
-inline void gather(const char* const from, const std::int64_t* const at, const std::int64_t n, double* const to) {
+inline void gather(const char* const from, const std::int64_t* const at, const std::int64_t n,
+                   const std::int64_t ahead, double* const to) {
     const S* const source = reinterpret_cast<const S*>(from);
-    for (std::int64_t i = 0; i < n; ++i) to[i] = widen<double>(source[at[i]]);
+    for (std::int64_t i = 0; i < n; ++i) {
+        __builtin_prefetch(source + at[i] + ahead);
+        to[i] = widen<double>(source[at[i]]);
+    }
 }
 
 template <typename S>
@@ -242,20 +247,20 @@ class Lattice {
         for (std::int64_t i = 0; i <= labels_; ++i) address_[i] = class_[i] * call_.scores.stride[CLASS];
         for (std::int64_t i = 0; i < width_ + LANES; ++i) skip_[i] = 0;
         for (std::int64_t i = 1; i < labels_; ++i) skip_[i] = class_[i + 1] != class_[i];
-        for (std::int64_t i = labels_ + 1; i < width_ + LANES; ++i) given_[i] = -INFINITE;
     }
 
     // Reads the scores of a frame, shifted by the greatest of them: it is returned, or NaN if one is NaN or +inf.
     double read_scores(const std::int64_t t) const {
         const char* const from = row_of(call_.scores, t, sample_);
-        const std::int64_t n = labels_ + 1;
+        const std::int64_t n = labels_ + 1, ahead = t + AHEAD < frames_ ? AHEAD * call_.scores.stride[FRAME] : 0;
         switch (call_.scores.dtype) {
-            case Dtype::f32: gather<float>(from, address_, n, given_); break;
-            case Dtype::f64: gather<double>(from, address_, n, given_); break;
-            case Dtype::f16: gather<Half>(from, address_, n, given_); break;
-            default: gather<Brain>(from, address_, n, given_);
+            case Dtype::f32: gather<float>(from, address_, n, ahead, given_); break;
+            case Dtype::f64: gather<double>(from, address_, n, ahead, given_); break;
+            case Dtype::f16: gather<Half>(from, address_, n, ahead, given_); break;
+            default: gather<Brain>(from, address_, n, ahead, given_);
         }
         const std::int64_t width = (width_ + LANES) & -LANES;
+        for (std::int64_t j = n; j < width; ++j) given_[j] = -INFINITE;
         const double top = greatest(given_, width), shift = top > -INFINITE ? top : 0;
         double *const m = scores(t).at, *const e = m + width, *const rest = given_;
 #pragma GCC ivdep
@@ -263,10 +268,10 @@ class Lattice {
             constexpr double WHOLE = 0x1.8p52;  // added and subtracted, it rounds to a whole number
             const double x = given_[j] - shift;
             e[j] = x * (1 / LN2) + WHOLE - WHOLE;
-            // beyond 2^51 the rest is all rounding; what is taken for it is small, and -inf for -inf
-            rest[j] = e[j] > -0x1p51 ? x - e[j] * LN2_HIGH - e[j] * LN2_LOW : x * 0x1p-1022;
+            rest[j] = e[j] > -0x1p51 ? x - e[j] * LN2_HIGH - e[j] * LN2_LOW : 0;  // from there on it is all rounding
         }
         for (std::int64_t j = 0; j < width; ++j) m[j] = exp(rest[j]);
+        for (std::int64_t j = 0; j < width; ++j) m[j] = e[j] > -INFINITE ? m[j] : 0;
         return top < INFINITE ? shift : __builtin_nan("");
     }
 

@@ -41,7 +41,8 @@ template <std::size_t COUNT, typename Add>
     double lane[COUNT][LANES] = {}, rest[COUNT] = {};
     std::size_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-#pragma omp simd
+#pragma GCC unroll 1
+#pragma GCC ivdep
         for (std::size_t j = 0; j < LANES; ++j)
             add(i + j, [&](const std::size_t k) -> double& { return lane[k][j]; });
     }

@@ -42,7 +42,7 @@ struct PointwiseCall {
 // The pieces of which each is one thread's, and whose sums are added in their order.
 inline constexpr std::int64_t PIECE = 16384;
 
-inline std::int64_t pieces_of(const std::int64_t count) {
+static inline std::int64_t pieces_of(const std::int64_t count) {
     return (count + PIECE - 1) / PIECE;
 }
 

@@ -1,1 +1,0 @@
-"""Paired measurements of lossmith against torch.nn: `python -m benchmarks --help`."""

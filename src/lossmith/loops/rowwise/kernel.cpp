@@ -1,0 +1,692 @@
+// Losses over rows of classes: value and gradients of a row while it is in the cache, along any dimension.
+//
+// Rows are taken in tiles. Where the classes of a row lie side by side and are many, each row runs by itself. Where the
+// rows lie side by side (images: the class is an outer dimension), vectors run across the rows of a tile; a tile of rows
+// with few classes is turned first, so that it can run in the same way.
+#include "kernel.h"
+
+#include <omp.h>
+
+#include <cstddef>
+
+#include "lossmith/formula/vocabularies/cpp.h"
+#include "lossmith/native/numbers.h"
+#include "lossmith/native/parallel.h"
+
+namespace lossmith {
+inline namespace LOSSMITH_ISA {
+
+using Index = std::int64_t;
+
+template <typename T>
+constexpr Dtype OWN = sizeof(T) == 8 ? Dtype::f64 : Dtype::f32;
+
+// ----- what is known of the rows of a tile before their scores are read -----
+
+template <typename T>
+struct Tile {
+    Index count = 0;
+    Index at[MAX_DIMS] = {};      // the first row's place
+    bool used[TILE];              // not masked, not ignored, its label in range
+    bool all_used = true, any_used = false;
+    Index label[TILE];            // 0 where not used
+    T own[TILE];                  // the class weight of the label
+    T factor[TILE];               // of loss and gradient
+    T value[TILE];
+};
+
+// The address of a row of the tile.
+template <typename T>
+inline char* row_of(const Strided& tensor, const Shape& rows, const Tile<T>& tile, const Index i) {
+    Index offset = i * tensor.stride[rows.dims - 1];
+    for (int d = 0; d < rows.dims; ++d) offset += tile.at[d] * tensor.stride[d];
+    return tensor.data + offset * static_cast<Index>(size_of(tensor.dtype));
+}
+
+template <typename T>
+inline bool prepare(const RowwiseCall& call, const Index begin, const Index end, Tile<T>& tile) {
+    const Shape& rows = call.rows;
+    const int inner = rows.dims - 1;
+    Index rest = begin;
+    for (int d = inner; d >= 0; --d) {
+        tile.at[d] = rest % rows.size[d];
+        rest /= rows.size[d];
+    }
+    Index count = rows.size[inner] - tile.at[inner];
+    if (count > end - begin) count = end - begin;
+    tile.count = count > TILE ? TILE : count;
+    bool inside = true;
+    const bool labelled = call.loss != RowLoss::softmax_probabilities && call.loss != RowLoss::margins_of_set;
+    const T* const weight = static_cast<const T*>(call.class_weight);
+    for (Index i = 0; i < tile.count; ++i) {
+        tile.used[i] = !call.mask.data || *row_of(call.mask, rows, tile, i);
+        tile.factor[i] = tile.own[i] = T(1);
+        tile.label[i] = 0;
+    }
+    if (labelled) {
+        const char* const from = row_of(call.target, rows, tile, 0);
+        const Index step = call.target.stride[inner];
+        for (Index i = 0; i < tile.count; ++i) {
+            if (!tile.used[i]) continue;
+            const Index label = index_at(from, call.target.dtype, i * step);
+            if (call.ignores && label == call.ignored) {
+                tile.used[i] = false;
+            } else if (label < 0 || label >= call.classes) {
+                tile.used[i] = inside = false;
+            } else {
+                tile.label[i] = label;
+                if (weight) tile.own[i] = weight[label];
+            }
+        }
+    }
+    for (int k = 0; k < call.factors; ++k) {
+        T factor[TILE];
+        load<T>(row_of(call.factor[k], rows, tile, 0), call.factor[k].dtype, call.factor[k].stride[inner],
+                static_cast<std::size_t>(tile.count), factor);
+        for (Index i = 0; i < tile.count; ++i) tile.factor[i] *= factor[i];
+    }
+    tile.all_used = true, tile.any_used = false;
+    for (Index i = 0; i < tile.count; ++i) {
+        tile.all_used &= tile.used[i], tile.any_used |= tile.used[i];
+        tile.value[i] = T(0);
+    }
+    return inside;
+}
+
+// ----- one row, its classes side by side -----
+
+template <typename T>
+inline T greatest_of(const T* const x, const Index n) {
+    constexpr Index LANES = 32;
+    constexpr T LOWEST = -__builtin_huge_val();
+    T lane[LANES];
+    for (Index j = 0; j < LANES; ++j) lane[j] = LOWEST;
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (Index j = 0; j < LANES; ++j) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    for (; i < n; ++i) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    T greatest = lane[0];
+    for (Index j = 1; j < LANES; ++j) greatest = lane[j] > greatest ? lane[j] : greatest;
+    return greatest == LOWEST ? T(0) : greatest;
+}
+
+// exp(x - greatest) into e, and the sum of it.
+template <typename T>
+inline double exponentials(const T* const x, const Index n, const T greatest, T* const e) {
+    double total = 0;
+    for (Index begin = 0; begin < n; begin += 512) {
+        const Index count = n - begin < 512 ? n - begin : 512;
+        const T* const from = x + begin;
+        T* const to = e + begin;
+#pragma GCC ivdep
+        for (Index i = 0; i < count; ++i) to[i] = exp(from[i] - greatest);
+        total += sum(to, static_cast<std::size_t>(count));
+    }
+    return total;
+}
+
+template <typename T>
+inline double weighted_sum(const T* const x, const T* const weight, const Index n) {
+    constexpr Index LANES = 16;
+    double lane[LANES] = {};
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (Index j = 0; j < LANES; ++j) lane[j] += static_cast<double>(x[i + j]) * static_cast<double>(weight[i + j]);
+    double total = 0;
+    for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(weight[i]);
+    for (Index j = 0; j < LANES; ++j) total += lane[j];
+    return total;
+}
+
+// A row's scores x and where its gradients are to go (null: not wanted); e is room for a row, which may be g itself.
+template <typename T>
+struct Row {
+    const T* x;
+    const T* q;  // probabilities
+    T* g;
+    T* q_gradient;
+    T* e;
+    Index label;
+    T own, coefficient;
+};
+
+template <typename T>
+inline T softmax_labels(const RowwiseCall& call, const Row<T>& row) {
+    const Index n = call.classes, y = row.label;
+    const T greatest = greatest_of(row.x, n);
+    const T lead = row.x[y] - greatest;
+    // the label apart: if its score is the greatest, log1p(rest) keeps its relative accuracy
+    const double others = exponentials(row.x, y, greatest, row.e) +
+                          exponentials(row.x + y + 1, n - y - 1, greatest, row.e + y + 1);
+    const double rest = others + expm1(static_cast<double>(lead));
+    const double log_total = log1p(rest), surprisal = log_total - static_cast<double>(lead);
+    const double a = (1 - call.smoothing) * static_cast<double>(row.own), b = call.smoothing / static_cast<double>(n);
+    const T* const weight = static_cast<const T*>(call.class_weight);
+    double value = a * surprisal;
+    if (b > 0) {
+        double below = 0;  // sum of w (greatest - x)
+        for (Index i = 0; i < n; ++i) {
+            const double gap = static_cast<double>(greatest) - static_cast<double>(row.x[i]);
+            below += weight ? static_cast<double>(weight[i]) * gap : gap;
+        }
+        value += b * (call.weight_sum * log_total + below);
+    }
+    if (row.g) {
+        const double total = 1 + rest, c = static_cast<double>(row.coefficient);
+        const T slope = static_cast<T>((a + b * call.weight_sum) / total * c), share = static_cast<T>(b * c);
+        if (b > 0) {
+            for (Index i = 0; i < n; ++i) row.g[i] = row.e[i] * slope - (weight ? share * weight[i] : share);
+        } else {
+            for (Index i = 0; i < n; ++i) row.g[i] = row.e[i] * slope;
+        }
+        const double p = exp(-surprisal), own_share = b * (weight ? static_cast<double>(weight[y]) : 1.0);
+        row.g[y] = static_cast<T>(c * (a * expm1(-surprisal) + b * call.weight_sum * p - own_share));
+    }
+    return static_cast<T>(value);
+}
+
+template <typename T>
+inline T softmax_probabilities(const RowwiseCall& call, const Row<T>& row) {
+    const Index n = call.classes;
+    const T greatest = greatest_of(row.x, n);
+    const double total = exponentials(row.x, n, greatest, row.e);
+    const T log_total = static_cast<T>(log(total));
+    const T kept = static_cast<T>(1 - call.smoothing), floor = static_cast<T>(call.smoothing / static_cast<double>(n));
+    const T* const weight = static_cast<const T*>(call.class_weight);
+    double value = 0, mass = 0;  // mass: sum of w q
+    constexpr Index PART = 256;
+    T q[PART], w[PART], costs[PART];
+    for (Index begin = 0; begin < n; begin += PART) {
+        const Index count = n - begin < PART ? n - begin : PART;
+        const T *const x = row.x + begin, *const given = row.q + begin;
+        for (Index i = 0; i < count; ++i) w[i] = weight ? weight[begin + i] : T(1);
+        for (Index i = 0; i < count; ++i) {
+            const T cost = w[i] * (log_total + (greatest - x[i]));
+            q[i] = given[i] * kept + floor;
+            const bool nothing = q[i] == T(0) && abs(cost) == infinity<T>;
+            costs[i] = nothing ? T(0) : q[i] * cost;
+            w[i] *= q[i];
+            if (row.q_gradient) row.q_gradient[begin + i] = nothing ? T(0) : cost * kept * row.coefficient;
+        }
+        value += sum(costs, static_cast<std::size_t>(count));
+        mass += sum(w, static_cast<std::size_t>(count));
+    }
+    if (row.g) {
+        const T slope = static_cast<T>(mass / total);
+        for (Index i = 0; i < n; ++i) {
+            const T q_i = (row.q[i] * kept + floor) * (weight ? weight[i] : T(1));
+            row.g[i] = (row.e[i] * slope - q_i) * row.coefficient;
+        }
+    }
+    return static_cast<T>(value);
+}
+
+template <typename T>
+inline T margin_to_label(const RowwiseCall& call, const Row<T>& row) {
+    const Index n = call.classes, y = row.label;
+    const T threshold = static_cast<T>(call.margin) - row.x[y], w = row.own / static_cast<T>(n);
+    T* const cost = row.e;
+    // as in torch a hinge has slope 0 at its kink, and NaN adds nothing
+#pragma GCC ivdep
+    for (Index i = 0; i < n; ++i) {
+        const T excess = threshold + row.x[i];
+        cost[i] = excess > T(0) ? excess : T(0);
+    }
+    cost[y] = T(0);
+    double total = 0, slopes = 0;
+    if (call.power == 1) {
+        total = sum(cost, static_cast<std::size_t>(n));
+        if (row.g) {
+            const T slope = w * row.coefficient;
+            Index active = 0;
+            for (Index i = 0; i < n; ++i) active += cost[i] > T(0);
+            for (Index i = 0; i < n; ++i) row.g[i] = cost[i] > T(0) ? slope : T(0);
+            slopes = static_cast<double>(active) * static_cast<double>(slope);
+        }
+    } else {
+        total = weighted_sum(cost, cost, n);
+        if (row.g) {
+            const T slope = T(2) * w * row.coefficient;
+            slopes = sum(cost, static_cast<std::size_t>(n)) * static_cast<double>(slope);
+            for (Index i = 0; i < n; ++i) row.g[i] = cost[i] * slope;
+        }
+    }
+    if (row.g) row.g[y] = static_cast<T>(-slopes);
+    return static_cast<T>(static_cast<double>(row.own) * total / static_cast<double>(n));
+}
+
+// The labels of the set are those before the first that is negative; false if one is out of range.
+template <typename T>
+inline bool margins_of_set(const RowwiseCall& call, const Row<T>& row, const char* const labels, T* const inside,
+                           T& value) {
+    const Index n = call.classes;
+    T *const outside = row.e, *const slope = inside + n;
+    for (Index i = 0; i < n; ++i) inside[i] = slope[i] = T(0);
+    Index listed = 0;
+    for (; listed < n; ++listed) {
+        const Index label = index_at(labels, call.target.dtype, listed * call.target_step);
+        if (label < 0) break;
+        if (label >= n) return false;
+        inside[label] = T(1);
+    }
+    // past the end of the set only -1 pads; other numbers there must be labels
+    for (Index k = listed; k < n; ++k) {
+        const Index label = index_at(labels, call.target.dtype, k * call.target_step);
+        if (label < -1 || label >= n) return false;
+    }
+    // what is in the set is put where no hinge reaches
+    for (Index i = 0; i < n; ++i) outside[i] = inside[i] != T(0) ? -infinity<T> : row.x[i];
+    double total = 0;
+    T cost[512];
+    for (Index k = 0; k < listed; ++k) {
+        const Index j = index_at(labels, call.target.dtype, k * call.target_step);
+        const T threshold = T(1) - row.x[j];
+        T active = T(0);
+        for (Index begin = 0; begin < n; begin += 512) {
+            const Index count = n - begin < 512 ? n - begin : 512;
+            const T* const x = outside + begin;
+            T* const s = slope + begin;
+#pragma GCC ivdep
+            for (Index i = 0; i < count; ++i) {
+                const T excess = threshold + x[i];
+                cost[i] = excess > T(0) ? excess : T(0);
+                s[i] += excess > T(0) ? T(1) : T(0);
+            }
+            total += sum(cost, static_cast<std::size_t>(count));
+            if (row.g)
+                for (Index i = 0; i < count; ++i) active += cost[i] > T(0) ? T(1) : T(0);
+        }
+        inside[j] += active;  // 1 more than the hinges of this class
+    }
+    if (row.g) {
+        const T unit = row.coefficient / static_cast<T>(n);
+        for (Index i = 0; i < n; ++i) row.g[i] = unit * (slope[i] - (inside[i] > T(1) ? inside[i] - T(1) : T(0)));
+    }
+    value = static_cast<T>(total / static_cast<double>(n));
+    return true;
+}
+
+// ----- a tile of rows that lie side by side -----
+
+// Pointers to the tile's numbers of each class: base + class * step.
+template <typename T>
+struct Side {
+    const T* x;
+    Index x_step;
+    const T* q;
+    Index q_step;
+    T* g;
+    Index g_step;
+    T* q_gradient;
+    Index q_gradient_step;
+};
+
+template <typename T>
+inline void softmax_labels(const RowwiseCall& call, Tile<T>& tile, const Side<T>& side, const T scale) {
+    const Index n = call.classes, w = tile.count;
+    const T* const weight = static_cast<const T*>(call.class_weight);
+    const T a = static_cast<T>(1 - call.smoothing), b = static_cast<T>(call.smoothing / static_cast<double>(n));
+    const T all = static_cast<T>(call.weight_sum);
+    alignas(64) T greatest[TILE], lead[TILE], slope[TILE], share[TILE], on_label[TILE], below[TILE];
+    alignas(64) double others[TILE];
+    for (Index i = 0; i < w; ++i) greatest[i] = -infinity<T>, others[i] = 0, below[i] = T(0);
+    for (Index c = 0; c < n; ++c) {
+        const T* const x = side.x + c * side.x_step;
+#pragma GCC ivdep
+        for (Index i = 0; i < w; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
+    }
+    for (Index i = 0; i < w; ++i) {
+        greatest[i] = greatest[i] == -infinity<T> ? T(0) : greatest[i];
+        lead[i] = side.x[tile.label[i] * side.x_step + i] - greatest[i];
+    }
+    T room[TILE];
+    for (Index c = 0; c < n; ++c) {
+        const T* const x = side.x + c * side.x_step;
+        T* const e = side.g ? side.g + c * side.g_step : room;
+#pragma GCC ivdep
+        for (Index i = 0; i < w; ++i) {
+            e[i] = exp(x[i] - greatest[i]);
+            others[i] += static_cast<double>(tile.label[i] == c ? T(0) : e[i]);
+        }
+        if (call.smoothing > 0) {
+            const T of_class = weight ? weight[c] : T(1);
+            for (Index i = 0; i < w; ++i) below[i] += of_class * (greatest[i] - x[i]);
+        }
+    }
+#pragma GCC ivdep
+    for (Index i = 0; i < w; ++i) {
+        const T rest = static_cast<T>(others[i] + static_cast<double>(expm1(lead[i])));
+        const T log_total = log1p(rest), surprisal = log_total - lead[i], total = T(1) + rest;
+        const T coefficient = tile.factor[i] * scale, of_label = a * tile.own[i];
+        const T value = of_label * surprisal + (b > T(0) ? b * (all * log_total + below[i]) : T(0));
+        tile.value[i] = tile.used[i] ? value * tile.factor[i] : T(0);
+        slope[i] = tile.used[i] ? (of_label + b * all) * coefficient / total : T(0);
+        share[i] = tile.used[i] ? b * coefficient : T(0);
+        const T p = exp(-surprisal);
+        on_label[i] = coefficient * (of_label * expm1(-surprisal) + b * all * p);
+    }
+    if (!side.g) return;
+    for (Index c = 0; c < n; ++c) {
+        T* const g = side.g + c * side.g_step;
+        const T of_class = weight ? weight[c] : T(1);
+        if (tile.all_used) {
+#pragma GCC ivdep
+            for (Index i = 0; i < w; ++i) g[i] = g[i] * slope[i] - share[i] * of_class;
+        } else {
+            for (Index i = 0; i < w; ++i) g[i] = tile.used[i] ? g[i] * slope[i] - share[i] * of_class : T(0);
+        }
+    }
+    for (Index i = 0; i < w; ++i) {
+        if (!tile.used[i]) continue;
+        const Index y = tile.label[i];
+        side.g[y * side.g_step + i] = on_label[i] - share[i] * (weight ? weight[y] : T(1));
+    }
+}
+
+template <typename T>
+inline void softmax_probabilities(const RowwiseCall& call, Tile<T>& tile, const Side<T>& side, const T scale) {
+    const Index n = call.classes, w = tile.count;
+    const T* const weight = static_cast<const T*>(call.class_weight);
+    const T kept = static_cast<T>(1 - call.smoothing), floor = static_cast<T>(call.smoothing / static_cast<double>(n));
+    alignas(64) T greatest[TILE], log_total[TILE], coefficient[TILE], slope[TILE];
+    alignas(64) double total[TILE], value[TILE], mass[TILE];
+    for (Index i = 0; i < w; ++i) {
+        greatest[i] = -infinity<T>, total[i] = value[i] = mass[i] = 0;
+        coefficient[i] = tile.factor[i] * scale;
+    }
+    for (Index c = 0; c < n; ++c) {
+        const T* const x = side.x + c * side.x_step;
+#pragma GCC ivdep
+        for (Index i = 0; i < w; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
+    }
+    for (Index i = 0; i < w; ++i) greatest[i] = greatest[i] == -infinity<T> ? T(0) : greatest[i];
+    T room[TILE];
+    for (Index c = 0; c < n; ++c) {
+        const T* const x = side.x + c * side.x_step;
+        T* const e = side.g ? side.g + c * side.g_step : room;
+#pragma GCC ivdep
+        for (Index i = 0; i < w; ++i) {
+            e[i] = exp(x[i] - greatest[i]);
+            total[i] += static_cast<double>(e[i]);
+        }
+    }
+#pragma GCC ivdep
+    for (Index i = 0; i < w; ++i) log_total[i] = log(static_cast<T>(total[i]));
+    for (Index c = 0; c < n; ++c) {
+        const T *const x = side.x + c * side.x_step, *const given = side.q + c * side.q_step;
+        const T of_class = weight ? weight[c] : T(1);
+        T* const q_gradient = side.q_gradient ? side.q_gradient + c * side.q_gradient_step : nullptr;
+#pragma GCC ivdep
+        for (Index i = 0; i < w; ++i) {
+            const T cost = of_class * (log_total[i] + (greatest[i] - x[i])), q = given[i] * kept + floor;
+            const bool nothing = q == T(0) && abs(cost) == infinity<T>;
+            value[i] += static_cast<double>(nothing ? T(0) : q * cost);
+            mass[i] += static_cast<double>(of_class * q);
+            if (q_gradient) q_gradient[i] = nothing || !tile.used[i] ? T(0) : cost * kept * coefficient[i];
+        }
+    }
+    for (Index i = 0; i < w; ++i) {
+        tile.value[i] = tile.used[i] ? static_cast<T>(value[i]) * tile.factor[i] : T(0);
+        slope[i] = static_cast<T>(mass[i] / total[i]);
+    }
+    if (!side.g) return;
+    for (Index c = 0; c < n; ++c) {
+        const T* const given = side.q + c * side.q_step;
+        T* const g = side.g + c * side.g_step;
+        const T of_class = weight ? weight[c] : T(1);
+#pragma GCC ivdep
+        for (Index i = 0; i < w; ++i) {
+            const T slopes = g[i] * slope[i] - of_class * (given[i] * kept + floor);
+            g[i] = tile.used[i] ? slopes * coefficient[i] : T(0);
+        }
+    }
+}
+
+// ----- the ways through a tile -----
+
+// Numbers of one class for all rows of a tile, or of all classes for one row.
+template <typename T>
+inline void fill_zero(const Strided& tensor, char* const at, const Index step, const Index n) {
+    const std::size_t bytes = size_of(tensor.dtype);
+    if (step == 1) {
+        __builtin_memset(at, 0, static_cast<std::size_t>(n) * bytes);
+        return;
+    }
+    for (Index i = 0; i < n; ++i) __builtin_memset(at + i * step * static_cast<Index>(bytes), 0, bytes);
+}
+
+// Each row by itself.
+template <typename T>
+inline bool row_by_row(const RowwiseCall& call, Tile<T>& tile, T* const scratch) {
+    const Index n = call.classes;
+    T *const x = scratch, *const q = x + n, *const g = q + n, *const e = g + n, *const q_gradient = e + n;
+    bool inside = true;
+    for (Index i = 0; i < tile.count; ++i) {
+        char* const gradient = call.gradient.data ? row_of(call.gradient, call.rows, tile, i) : nullptr;
+        char* const of_target = call.target_gradient.data ? row_of(call.target_gradient, call.rows, tile, i) : nullptr;
+        if (!tile.used[i]) {
+            if (gradient) fill_zero<T>(call.gradient, gradient, call.gradient_step, n);
+            if (of_target) fill_zero<T>(call.target_gradient, of_target, call.target_gradient_step, n);
+            continue;
+        }
+        const char* const from = row_of(call.input, call.rows, tile, i);
+        Row<T> row{};
+        row.label = tile.label[i], row.own = tile.own[i];
+        row.coefficient = tile.factor[i] * static_cast<T>(call.scale);
+        const bool in_place = call.gradient.dtype == OWN<T> && call.gradient_step == 1;
+        row.g = !gradient ? nullptr : in_place ? reinterpret_cast<T*>(gradient) : g;
+        row.e = row.g ? row.g : e;
+        if (call.input.dtype == OWN<T> && call.input_step == 1) {
+            row.x = reinterpret_cast<const T*>(from);
+        } else {
+            load<T>(from, call.input.dtype, call.input_step, static_cast<std::size_t>(n), x);
+            row.x = x;
+        }
+        if (of_target)
+            row.q_gradient = call.target_gradient.dtype == OWN<T> && call.target_gradient_step == 1
+                                 ? reinterpret_cast<T*>(of_target)
+                                 : q_gradient;
+        T value = T(0);
+        switch (call.loss) {
+            case RowLoss::softmax_labels: value = softmax_labels(call, row); break;
+            case RowLoss::softmax_probabilities: {
+                const char* const given = row_of(call.target, call.rows, tile, i);
+                if (call.target.dtype == OWN<T> && call.target_step == 1) {
+                    row.q = reinterpret_cast<const T*>(given);
+                } else {
+                    load<T>(given, call.target.dtype, call.target_step, static_cast<std::size_t>(n), q);
+                    row.q = q;
+                }
+                value = softmax_probabilities(call, row);
+                break;
+            }
+            case RowLoss::margin_to_label: value = margin_to_label(call, row); break;
+            case RowLoss::margins_of_set:
+                row.e = e;
+                // q and what follows it are free: this loss has no probabilities
+                if (!margins_of_set(call, row, row_of(call.target, call.rows, tile, i), e + n, value)) inside = false;
+                break;
+            case RowLoss::pick: break;
+        }
+        tile.value[i] = value * tile.factor[i];
+        if (row.g == g && gradient)
+            store(g, gradient, call.gradient.dtype, call.gradient_step, static_cast<std::size_t>(n));
+        if (of_target && row.q_gradient == q_gradient)
+            store(q_gradient, of_target, call.target_gradient.dtype, call.target_gradient_step,
+                  static_cast<std::size_t>(n));
+    }
+    return inside;
+}
+
+// One entry of each row; the rest of the gradient is 0.
+template <typename T>
+inline void pick(const RowwiseCall& call, Tile<T>& tile) {
+    const int inner = call.rows.dims - 1;
+    const bool side_by_side = call.gradient.data && call.gradient_step != 1 && call.gradient.stride[inner] == 1;
+    if (side_by_side) {
+        char* const at = row_of(call.gradient, call.rows, tile, 0);
+        const Index step = call.gradient_step * static_cast<Index>(size_of(call.gradient.dtype));
+        for (Index c = 0; c < call.classes; ++c) fill_zero<T>(call.gradient, at + c * step, 1, tile.count);
+    }
+    for (Index i = 0; i < tile.count; ++i) {
+        char* const gradient = call.gradient.data ? row_of(call.gradient, call.rows, tile, i) : nullptr;
+        if (gradient && !side_by_side) fill_zero<T>(call.gradient, gradient, call.gradient_step, call.classes);
+        if (!tile.used[i]) continue;
+        const Index y = tile.label[i];
+        const T x = load_one<T>(row_of(call.input, call.rows, tile, i), call.input.dtype, y * call.input_step);
+        tile.value[i] = -tile.own[i] * x * tile.factor[i];
+        if (!gradient) continue;
+        const T slope = -tile.own[i] * tile.factor[i] * static_cast<T>(call.scale);
+        store(&slope, gradient + y * call.gradient_step * static_cast<Index>(size_of(call.gradient.dtype)),
+              call.gradient.dtype, 1, 1);
+    }
+}
+
+// A tensor's tile as [class][row] in the compute type: where it lies, if it lies so, else in the scratch.
+template <typename T>
+inline const T* side_by_side(const RowwiseCall& call, const Tile<T>& tile, const Strided& tensor, const Index step,
+                             T* const scratch, Index& scratch_step) {
+    const int inner = call.rows.dims - 1;
+    const Index n = call.classes, bytes = static_cast<Index>(size_of(tensor.dtype));
+    const char* const from = row_of(tensor, call.rows, tile, 0);
+    if (step == 1 && n > 1) {
+        T row[FEW_CLASSES];
+        for (Index i = 0; i < tile.count; ++i) {
+            if (!tile.used[i]) {
+                for (Index c = 0; c < n; ++c) scratch[c * TILE + i] = T(0);
+                continue;
+            }
+            const char* const at = from + i * tensor.stride[inner] * bytes;
+            const T* values = reinterpret_cast<const T*>(at);
+            if (tensor.dtype != OWN<T>) {
+                load<T>(at, tensor.dtype, 1, static_cast<std::size_t>(n), row);
+                values = row;
+            }
+            for (Index c = 0; c < n; ++c) scratch[c * TILE + i] = values[c];
+        }
+    } else if (tensor.dtype == OWN<T> && tensor.stride[inner] == 1 && tile.all_used) {
+        scratch_step = step;
+        return reinterpret_cast<const T*>(from);
+    } else {
+        for (Index c = 0; c < n; ++c) {
+            T* const to = scratch + c * TILE;
+            load<T>(from + c * step * bytes, tensor.dtype, tensor.stride[inner], static_cast<std::size_t>(tile.count), to);
+            // what is not used may hold anything
+            for (Index i = 0; i < tile.count; ++i) to[i] = tile.used[i] ? to[i] : T(0);
+        }
+    }
+    scratch_step = TILE;
+    return scratch;
+}
+
+// Where a gradient's tile is to be written as [class][row].
+template <typename T>
+inline T* place_of(const RowwiseCall& call, const Tile<T>& tile, const Strided& tensor, const Index step,
+                   T* const scratch, Index& scratch_step) {
+    if (!tensor.data) return nullptr;
+    if (tensor.dtype == OWN<T> && step != 1 && tensor.stride[call.rows.dims - 1] == 1) {
+        scratch_step = step;
+        return reinterpret_cast<T*>(row_of(tensor, call.rows, tile, 0));
+    }
+    scratch_step = TILE;
+    return scratch;
+}
+
+template <typename T>
+inline void put_back(const RowwiseCall& call, const Tile<T>& tile, const Strided& tensor, const Index step,
+                     const T* const scratch) {
+    const int inner = call.rows.dims - 1;
+    const Index n = call.classes, bytes = static_cast<Index>(size_of(tensor.dtype));
+    char* const to = row_of(tensor, call.rows, tile, 0);
+    if (step == 1 && n > 1) {
+        T row[FEW_CLASSES];
+        for (Index i = 0; i < tile.count; ++i) {
+            char* const at = to + i * tensor.stride[inner] * bytes;
+            T* const values = tensor.dtype == OWN<T> ? reinterpret_cast<T*>(at) : row;
+            for (Index c = 0; c < n; ++c) values[c] = scratch[c * TILE + i];
+            if (values == row) store(row, at, tensor.dtype, 1, static_cast<std::size_t>(n));
+        }
+        return;
+    }
+    for (Index c = 0; c < n; ++c)
+        store(scratch + c * TILE, to + c * step * bytes, tensor.dtype, tensor.stride[inner],
+              static_cast<std::size_t>(tile.count));
+}
+
+template <typename T>
+inline void across_rows(const RowwiseCall& call, Tile<T>& tile, T* const scratch) {
+    const Index room = call.classes * TILE;
+    Side<T> side{};
+    side.x = side_by_side(call, tile, call.input, call.input_step, scratch, side.x_step);
+    side.g = place_of(call, tile, call.gradient, call.gradient_step, scratch + room, side.g_step);
+    if (call.loss == RowLoss::softmax_labels) {
+        softmax_labels(call, tile, side, static_cast<T>(call.scale));
+    } else {
+        side.q = side_by_side(call, tile, call.target, call.target_step, scratch + 2 * room, side.q_step);
+        side.q_gradient = place_of(call, tile, call.target_gradient, call.target_gradient_step, scratch + 3 * room,
+                                   side.q_gradient_step);
+        softmax_probabilities(call, tile, side, static_cast<T>(call.scale));
+        if (side.q_gradient == scratch + 3 * room)
+            put_back(call, tile, call.target_gradient, call.target_gradient_step, side.q_gradient);
+    }
+    if (side.g == scratch + room) put_back(call, tile, call.gradient, call.gradient_step, side.g);
+}
+
+template <typename T>
+inline void run_piece(const RowwiseCall& call, const Index piece) {
+    T* const scratch = reinterpret_cast<T*>(call.scratch + omp_get_thread_num() * call.scratch_bytes);
+    const Index each = rows_of_piece(call), stop = (piece + 1) * each;
+    const Index end = stop < call.rows.count ? stop : call.rows.count;
+    const bool across = runs_across(call);
+    Tile<T> tile;
+    RowPartial partial;
+    for (Index begin = piece * each; begin < end; begin += tile.count) {
+        if (!prepare(call, begin, end, tile)) partial.outside = true;
+        if (call.loss == RowLoss::pick) {
+            pick(call, tile);
+        } else if (across && tile.any_used) {
+            across_rows(call, tile, scratch);
+        } else if (!row_by_row(call, tile, scratch)) {
+            partial.outside = true;
+        }
+        if (call.value.data) {
+            store(tile.value, row_of(call.value, call.rows, tile, 0), call.value.dtype,
+                  call.value.stride[call.rows.dims - 1], static_cast<std::size_t>(tile.count));
+        } else {
+            partial.total += sum(tile.value, static_cast<std::size_t>(tile.count));
+        }
+    }
+    call.partials[piece] = partial;
+}
+
+template <typename T>
+inline void weigh_piece(const RowwiseCall& call, const Index piece) {
+    const Index each = rows_of_piece(call), stop = (piece + 1) * each;
+    const Index end = stop < call.rows.count ? stop : call.rows.count;
+    Tile<T> tile;
+    RowPartial partial;
+    for (Index begin = piece * each; begin < end; begin += tile.count) {
+        if (!prepare(call, begin, end, tile)) partial.outside = true;
+        for (Index i = 0; i < tile.count; ++i)
+            if (tile.used[i]) partial.total += static_cast<double>(tile.own[i]) * static_cast<double>(tile.factor[i]);
+    }
+    call.partials[piece] = partial;
+}
+
+static void run(const RowwiseCall& call) {
+    in_parallel(pieces_of(call), call.threads, [&](const Index piece) {
+        call.wide ? run_piece<double>(call, piece) : run_piece<float>(call, piece);
+    });
+}
+
+static void weigh(const RowwiseCall& call) {
+    in_parallel(pieces_of(call), call.threads, [&](const Index piece) {
+        call.wide ? weigh_piece<double>(call, piece) : weigh_piece<float>(call, piece);
+    });
+}
+
+extern const RowwiseKernels rowwise_kernels;
+const RowwiseKernels rowwise_kernels = {run, weigh};
+
+}  // inline namespace LOSSMITH_ISA
+}  // namespace lossmith

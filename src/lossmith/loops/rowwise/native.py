@@ -1,0 +1,199 @@
+"""The rowwise loop on the compiled kernels, and the choice between them and the reference."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from ... import checks
+from ...backend import HALVES, native
+from ...native import core
+from ...reduction import Reduction, wants_gradient
+from ..fused import empty_number, fused
+
+Kind = Literal["softmax_labels", "softmax_probabilities", "pick", "margin_to_label", "margins_of_set"]
+_KINDS = {"softmax_labels": 0, "softmax_probabilities": 1, "pick": 2, "margin_to_label": 3, "margins_of_set": 4}
+
+_NUMBER, _ROWS, _CLASS_WEIGHTS = range(3)  # what a kernel's sum is divided by
+_OUTSIDE, _EMPTY = 1, 2  # what a kernel returns besides 0
+
+Aims = TypeVar("Aims")
+
+
+@dataclass(slots=True)
+class Steps(Generic[Aims]):
+    """The same loss by torch's operations: what a kernel can't do, and what is differentiated again, goes through it."""
+
+    read: Callable[[Tensor], Aims]
+    """Reads and checks the target: raises where a label is out of range."""
+    of: Callable[[Tensor, Aims], Tensor]
+    """The unreduced loss of an input."""
+    finish: Callable[[Tensor, Aims], Tensor]
+    """The reduction of unreduced losses."""
+
+
+def rowwise(
+    loss: str,
+    kind: Kind,
+    input: Tensor,
+    target: Tensor,
+    dim: int,
+    how: Reduction,
+    dtypes: tuple[torch.dtype, torch.dtype],
+    steps: Steps[Any],
+    *,
+    weight: Tensor | None = None,
+    weight_in_mean: bool = False,
+    ignore_index: int | None = None,
+    smoothing: float = 0.0,
+    margin: float = 1.0,
+    power: int = 1,
+    unfit: str = "",
+) -> Tensor:
+    """A loss of rows along `dim`, reduced. dtypes: what it is computed in, and the result's.
+
+    weight: for each class; weight_in_mean says that torch's mean divides by the weights of the labels. unfit: why no
+    kernel can run it.
+    """
+    if not torch.compiler.is_compiling():
+        compute, result = dtypes
+        if input.dim() == 0 or input.shape[dim] == 0:
+            unfit = "there are no classes"
+        elif weight is not None and weight.requires_grad and torch.is_grad_enabled():
+            unfit = "the class weights want a gradient"
+        factors = () if how.sample_weight is None else (how.sample_weight,)
+        masks = () if how.mask is None else (how.mask,)
+        weights = () if weight is None else (weight,)
+        if native(loss, (input, target, *factors, *masks, *weights), unfit):
+            call = _Call(kind, dim, steps, dtypes, ignore_index, smoothing, margin, power, weight is not None)
+            if factors or masks:
+                shape = input.shape[:dim] + input.shape[dim + 1 :]
+                checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
+                checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
+            in_torch = wants_gradient(how) or (how.normalizer == "weight" and kind == "softmax_probabilities")
+            if how.reduction == "sum":
+                call.divisor = 1.0
+            elif how.reduction != "none" and not in_torch:
+                _count(call, input, how, weighed=bool(factors or masks), weight_in_mean=weight_in_mean)
+                in_torch = call.counting == _NUMBER and call.divisor == 0
+            if not in_torch:
+                call.factors, call.masked = len(factors), bool(masks)
+                try:
+                    return fused(call, (input, target, *factors, *masks, *weights))
+                except _NothingCounts:
+                    pass
+            # the kernel gives the unreduced loss; on_empty, and weights that want a gradient, are for torch's operations
+            call.counting, call.divisor, call.factors, call.masked = _NUMBER, 0.0, 0, bool(masks)
+            call.dtypes, call.bare = (compute, compute), True
+            return steps.finish(fused(call, (input, target, *masks, *weights)), steps.read(target))
+    aims = steps.read(target)
+    return steps.finish(steps.of(input, aims), aims)
+
+
+def _count(call: "_Call", input: Tensor, how: Reduction, *, weighed: bool, weight_in_mean: bool) -> None:
+    """Settles what the sum is divided by."""
+    normalizer = how.normalizer
+    if normalizer is not None and not isinstance(normalizer, str):
+        call.divisor = float(normalizer)
+        return
+    call.counting, call.divisor = _ROWS, 1.0
+    rows = input.numel() // input.shape[call.dim]
+    if normalizer is None and how.reduction == "batchmean":
+        batch = (input.shape[0] if call.dim else input.shape[1]) if input.dim() > 1 else 1
+        call.divisor = batch / rows if rows else 1.0
+    elif call.weighted and (weight_in_mean if normalizer is None else normalizer == "weight"):
+        call.counting = _CLASS_WEIGHTS
+    if call.counting == _ROWS and not weighed and call.ignore_index is None:
+        call.counting, call.divisor = _NUMBER, rows * call.divisor
+
+
+class _NothingCounts(Exception):
+    """The mean's denominator is 0."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of the kernel. Its tensors are the input, the target, the factors, the mask and the class weights."""
+
+    kind: Kind
+    dim: int
+    steps: Steps[Any]
+    dtypes: tuple[torch.dtype, torch.dtype]
+    ignore_index: int | None
+    smoothing: float
+    margin: float
+    power: int
+    weighted: bool
+    counting: int = _NUMBER
+    divisor: float = 0.0
+    factors: int = 0
+    masked: bool = False
+    bare: bool = False
+    """Whether weighing and reducing are left to torch."""
+    half: bool = False
+
+    @property
+    def reduced(self) -> bool:
+        return self.counting != _NUMBER or self.divisor != 0
+
+    @property
+    def rescales(self) -> bool:
+        return not self.half
+
+    def run(
+        self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        input, target = tensors[:2]
+        compute, result = self.dtypes
+        self.half = input.dtype in HALVES or target.dtype in HALVES
+        at = 2 + self.factors
+        factors: tuple[Any, ...] = tuple(tensors[2:at])
+        mask = tensors[at] if self.masked else None
+        weight = tensors[-1] if self.weighted else None
+        counting, divisor, scale = self.counting, self.divisor, 1.0
+        if upstream is None and not self.reduced:
+            value = torch.empty(input.shape[: self.dim] + input.shape[self.dim + 1 :], dtype=result)
+        else:
+            value = empty_number(result)
+            if not self.reduced:
+                divisor, factors = 1.0, (*factors, upstream)
+            elif upstream is not None:
+                scale = upstream  # type: ignore[assignment]
+        gradients = [
+            torch.empty_like(tensors[i]) if upstream is not None and wanted[i] and tensors[i].is_floating_point() else None
+            for i in (0, 1)
+        ]
+        status = core.rowwise(
+            _KINDS[self.kind],
+            compute == torch.float64,
+            input,
+            self.dim,
+            target,
+            weight,
+            self.ignore_index,
+            self.smoothing,
+            self.margin,
+            self.power,
+            factors,
+            mask,
+            counting,
+            divisor,
+            scale,
+            value,
+            *gradients,
+            torch.get_num_threads(),
+        )
+        if status == _OUTSIDE:
+            self.steps.read(target)  # raises, in words
+            raise IndexError("a label is out of range")
+        if status == _EMPTY:
+            raise _NothingCounts
+        return value, gradients + [None] * (len(tensors) - 2)
+
+    def reference(self, tensors: Sequence[Tensor]) -> Tensor:
+        aims = self.steps.read(tensors[1])
+        values = self.steps.of(tensors[0], aims)
+        return values if self.bare else self.steps.finish(values, aims)
