@@ -19,6 +19,7 @@ from torch.nn import _reduction as legacy
 
 from . import checks
 from .backend import readable
+from .native import core
 
 Normalizer: TypeAlias = float | Tensor | Literal["count", "weight"] | None
 """What replaces the denominator of a mean: a number, a tensor of one element, or a way of counting."""
@@ -34,6 +35,9 @@ class Reduction(NamedTuple):
     on_empty: str = "nan"
 
 
+_PLAIN = {reduction: Reduction(reduction) for reduction in ("none", "mean", "sum", "batchmean")}
+
+
 def plan(
     loss: str,
     reduction: str,
@@ -45,6 +49,10 @@ def plan(
     reduce: bool | None = None,
 ) -> Reduction:
     """Checks what a caller asked for; torch's legacy `size_average` and `reduce` mean what they mean there."""
+    if size_average is None and reduce is None and sample_weight is None and mask is None and normalizer is None:
+        plain = _PLAIN.get(reduction) if on_empty == "nan" and isinstance(reduction, str) else None
+        if plain is not None:
+            return plain
     if size_average is not None or reduce is not None:
         reduction = legacy.legacy_get_string(size_average, reduce)
     check_settings(loss, reduction, normalizer, on_empty)
@@ -168,6 +176,50 @@ def denominator_of(
     if not weighed:
         return batch if batch is not None else shape[0] if len(shape) > 0 else 1
     return count() / math.prod(shape[1:])
+
+
+def divisor_of(
+    how: Reduction,
+    shape: Sequence[int],
+    *,
+    wide: bool,
+    weight: Tensor | None = None,
+    weight_in_mean: bool = False,
+    batch: int | None = None,
+) -> float:
+    """The same as a number, before there are any losses, for a kernel; weights and mask must be plain CPU tensors.
+
+    wide: whether the products of weights are taken in float64, else in float32 (they are summed in float64). weight:
+    torch's elementwise weight; weight_in_mean: whether it is in torch's denominator.
+    """
+    elements = math.prod(shape)
+
+    def total(*factors: Tensor | None) -> float:
+        given = tuple([f for f in factors if f is not None])
+        parts = given if how.mask is None else (*given, how.mask)
+        if not parts:
+            return float(elements)
+        covered = math.prod(torch.broadcast_shapes(*(t.shape for t in parts)))  # type: ignore[no-untyped-call]
+        # what is repeated is summed once
+        return core.weigh(given, how.mask, wide, torch.get_num_threads()) * (elements / covered) if covered else 0.0
+
+    def share() -> float:
+        if weight is None or not weight_in_mean:
+            return total(how.sample_weight)
+        # as in torch, the sum is over the weight as it is given, also where the operands broadcast to a larger loss
+        return total(how.sample_weight, weight) * (weight.numel() / max(1, elements))
+
+    return float(
+        denominator_of(
+            how,
+            shape,
+            weighed=how.mask is not None or how.sample_weight is not None,
+            count=lambda: total(how.sample_weight),
+            share=share,
+            weight=lambda: total(how.sample_weight, weight),
+            batch=batch,
+        )
+    )
 
 
 def _count(values: Tensor, mask: Tensor | None, scale: Tensor | None, share: Tensor | None) -> float | Tensor:

@@ -49,7 +49,8 @@ class Compiled:
         with tempfile.TemporaryDirectory() as folder:
             file, library = Path(folder) / "formulas.cpp", Path(folder) / "formulas.so"
             file.write_text(source)
-            flags = ["-std=c++20", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+            flags = ["-std=c++20", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
+            flags += ["-Wall", "-Wextra", "-Werror"]
             subprocess.run([os.environ.get("CXX", "g++"), *flags, str(file), "-o", str(library)], check=True)
             self.library = ctypes.CDLL(str(library))
 

@@ -101,7 +101,7 @@ def _measure(task: Task, request: Request) -> Row:
     rounds = paired.run(steps, request.seconds, device)
     gradients = size_of(inputs.wanted)
     found: dict[str, Any] = {
-        "backend": dispatched[0].backend if dispatched else None,
+        "backend": None if task.variant == "compile" else dispatched[0].backend if dispatched else "reference",
         "rounds": len(rounds.seconds),
         "ratio": rounds.ratio(0, 1),
         "theirs_ms": _ms(rounds.of(0)),

@@ -13,7 +13,7 @@ from .measure import Row
 from .record import Record
 from .workloads import SHAPES
 
-TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#000000")
 """Okabe and Ito's, which colour-blind readers can tell apart."""
 
@@ -33,17 +33,21 @@ def plot(record: Record, path: Path) -> None:
     height = max((len(found) for found in labels), default=1)
     columns = max(1, len(panels))
     figure = Figure(figsize=(2.6 + 3.1 * columns + 1.4 * bool(shapes), 1.9 + 0.24 * height), layout="constrained")
-    span = [end for row in shown if row.ratio for end in (row.ratio.low, row.ratio.high)] + [0.8, 1.25]
+    ends = [end for row in shown if row.ratio for end in (row.ratio.low, row.ratio.high)]
+    limits = min([0.8, *ends]) / 1.15, max([1.25, *ends]) * 1.15
+    ticks = [tick for tick in TICKS if limits[0] <= tick <= limits[1]]
+    ticks = ticks if len(ticks) < 8 else [tick for tick in ticks if tick in (0.01, 0.1, 1, 10, 100)]
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for axis, (title, found), names in zip(axes, panels, labels, strict=False):
         _panel(axis, found, names, series)
         axis.set_title(title, fontsize=10)
-        axis.set_xlim(min(span) / 1.15, max(span) * 1.15)
+        axis.set_xticks(ticks)
+        axis.set_xlim(limits)
         if title != "shapes" and names == labels[0] and axis is not axes[0]:
             axis.tick_params(labelleft=False)
     keys = [Line2D([], [], color=COLOURS[i % 8], marker="o", linestyle="") for i in range(len(series))]
     names = [_name(one) for one in series]
-    figure.legend(keys, names, loc="outside upper center", ncols=min(4, max(1, len(names))), frameon=False)
+    figure.legend(keys, names, loc="outside upper center", ncols=min(4, max(1, len(names))), frameon=False, fontsize=9)
     figure.supxlabel(f"torch's time / lossmith's time: right of 1× lossmith is faster\n{record.about}", fontsize=8)
     figure.savefig(path, dpi=150)
 
@@ -59,7 +63,6 @@ def _panel(axis: Axes, rows: Sequence[Row], names: Sequence[str], series: Sequen
     axis.set_xscale("log")
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_minor_formatter(NullFormatter())
-    axis.set_xticks(TICKS)
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_ylim(len(names) - 0.4, -0.6)

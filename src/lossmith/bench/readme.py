@@ -25,7 +25,7 @@ WORDS: dict[str, dict[Language, str]] = {
         "en": "| size | step | against eager | against torch.compile | of a copy's bandwidth | peak memory |",
         "zh": "| 规模 | 步骤 | 对 eager | 对 torch.compile | 占复制带宽 | 内存峰值 |",
     },
-    "cell": {"en": "{mean:.1f}× (lowest {low:.2f}×, {name})", "zh": "{mean:.1f}×（最低 {low:.2f}×，{name}）"},
+    "cell": {"en": "{mean:.2f}× (lowest {low:.2f}×, {name})", "zh": "{mean:.2f}×（最低 {low:.2f}×，{name}）"},
     "memory": {"en": "{ours:.1f} (torch {theirs:.1f})", "zh": "{ours:.1f}（torch {theirs:.1f}）"},
     "labels": {
         "en": "Cross-entropy of probabilities takes {figures} times as long as of labels.",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group as RenderableGroup
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +13,7 @@ from .steps import VARIANTS
 from .summary import Group, memory
 
 
-def table(group: Group) -> Table:
+def table(group: Group) -> RenderableGroup:
     """One group's rows; what is missing is explained below."""
     labels = group.against == "labels"
     theirs, ours = ("probabilities", "labels") if labels else ("torch", "lossmith")
@@ -20,9 +21,6 @@ def table(group: Group) -> Table:
     if without := [row.name for row in group.rows if row.backend == "reference"]:
         explained.append(f"without a kernel of lossmith's: {', '.join(without)}")
     result = Table(
-        title=title(group),
-        title_justify="left",
-        title_style="bold",
         caption="\n".join(explained) or None,
         caption_justify="left",
         box=SIMPLE_HEAD,
@@ -40,7 +38,7 @@ def table(group: Group) -> Table:
         result.add_column(column, justify="right", no_wrap=True)
     for i, row in enumerate(group.rows):
         result.add_row(*_times(row), *(cells[i] for cells in more.values()))
-    return result
+    return RenderableGroup(Text(title(group), style="bold"), result)
 
 
 def title(group: Group) -> str:

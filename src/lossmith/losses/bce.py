@@ -70,9 +70,10 @@ def binary_cross_entropy(
     """
     loss = "binary_cross_entropy"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    checks.real(loss, input=input, target=target)
-    checks.floating(loss, input=input)
-    checks.same_shape(loss, ValueError, input=input, target=target)
+    if not checks.alike(input, target):
+        checks.real(loss, input=input, target=target)
+        checks.floating(loss, input=input)
+        checks.same_shape(loss, ValueError, input=input, target=target)
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
     checks.fits(loss, "mask", how.mask, input.shape, "the unreduced loss")
     def outside() -> Tensor | None:

@@ -9,7 +9,7 @@ from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..formula import Real, Reals, formula, hinge, where
 from ..loops.masking import hide_rows
-from ..loops.pairwise import cosine
+from ..loops.pairwise import Numbers, Steps, cosine, pairwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
@@ -77,9 +77,15 @@ def cosine_embedding_loss(
     unreduced = _shape(loss, how.reduction, input1, input2, target)
     checks.fits(loss, "mask", how.mask, unreduced, "the unreduced loss")
     compute, result = dtypes(input1, input2)
-    first, second = (hide_rows(rows.to(compute), how.mask, 1.0) for rows in (input1, input2))
-    values = cosine_embedding.value(cosine(first, second), target.to(compute), margin)
-    return reduced(loss, values, how, result)
+
+    def of(input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
+        first, second = (hide_rows(rows.to(compute), how.mask, 1.0) for rows in (input1, input2))
+        return cosine_embedding.value(cosine(first, second), target.to(compute), margin)
+
+    steps = Steps(of, lambda values: reduced(loss, values, how, result))
+    return pairwise(
+        loss, "cosine_embedding", (input1, input2), target, unreduced, how, result, steps, Numbers(float(margin))
+    )
 
 
 def _shape(loss: str, reduction: str, input1: Tensor, input2: Tensor, target: Tensor) -> torch.Size:

@@ -106,9 +106,10 @@ def gaussian_nll_loss(
     """
     loss = "gaussian_nll_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
-    checks.real(loss, input=input, target=target)
-    checks.broadcastable(loss, input=input, target=target)
-    checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+    if not checks.alike(input, target):
+        checks.real(loss, input=input, target=target)
+        checks.broadcastable(loss, input=input, target=target)
+        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     constant = HALF_LOG_TWO_PI if full else 0.0
     if not isinstance(var, Tensor):
         variance = max(_not_negative(loss, var), eps)

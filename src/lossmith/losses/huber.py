@@ -69,10 +69,11 @@ def huber_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
     if not delta > 0:
         raise RuntimeError(f"{loss}: delta is {delta!r}, expected a number greater than 0, in the unit of the target")
-    checks.real(loss, input=input, target=target)
-    checks.floating(loss, input=input)
-    checks.broadcastable(loss, input=input, target=target)
-    checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+    if not checks.alike(input, target):
+        checks.real(loss, input=input, target=target)
+        checks.floating(loss, input=input)
+        checks.broadcastable(loss, input=input, target=target)
+        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     checks.weight_of_input(loss, weight, input)
     if weight is not None:
         input = input.to(torch.promote_types(input.dtype, weight.dtype))

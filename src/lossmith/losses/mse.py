@@ -70,12 +70,13 @@ def mse_loss(
     """
     loss = "mse_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    checks.real(loss, input=input, target=target)
-    checks.floating(loss, input=input, target=target)
-    checks.broadcastable(loss, input=input, target=target)
-    checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     checks.weight_of_input(loss, weight, input)
-    input, target = checks.broadcast(input, target, weight)
+    if weight is not None or not checks.alike(input, target):
+        checks.real(loss, input=input, target=target)
+        checks.floating(loss, input=input, target=target)
+        checks.broadcastable(loss, input=input, target=target)
+        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+        input, target = checks.broadcast(input, target, weight)
     return pointwise(loss, mse, (input, target), (), how, weight=weight, weight_in_mean=True)
 
 

@@ -77,17 +77,19 @@ def smooth_l1_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     if not beta >= 0:
         raise RuntimeError(f"{loss}: beta is {beta!r}, expected a number of 0 or more, in the unit of the target")
-    checks.real(loss, input=input, target=target)
-    checks.floating(loss, input=input, target=target)
-    checks.broadcastable(loss, input=input, target=target)
-    checks.outer_broadcast(loss, how.reduction, input=input, target=target)
-    input, target = checks.broadcast(input, target)
-    limits = torch.finfo(dtypes(input, target)[0])
-    if beta < limits.tiny:
-        # 1 / beta may overflow there, and l1 differs by less than half of beta
-        return pointwise(loss, l1, (input, target), (), how)
-    if beta > limits.max:
-        beta = math.inf
+    if not checks.alike(input, target):
+        checks.real(loss, input=input, target=target)
+        checks.floating(loss, input=input, target=target)
+        checks.broadcastable(loss, input=input, target=target)
+        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+        input, target = checks.broadcast(input, target)
+    if not 1e-30 < beta < 1e30:
+        limits = torch.finfo(dtypes(input, target)[0])
+        if beta < limits.tiny:
+            # 1 / beta may overflow there, and l1 differs by less than half of beta
+            return pointwise(loss, l1, (input, target), (), how)
+        if beta > limits.max:
+            beta = math.inf
     return pointwise(loss, smooth_l1, (input, target), (beta,), how)
 
 

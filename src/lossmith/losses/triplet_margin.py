@@ -11,7 +11,7 @@ from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..formula import Real, Reals, formula, hinge, step
 from ..loops.masking import hide_rows
-from ..loops.pairwise import distance, full_precision
+from ..loops.pairwise import Numbers, Steps, distance, full_precision, pairwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
@@ -86,15 +86,29 @@ def triplet_margin_loss(
     check_vectors(loss, how.reduction, swap, anchor=anchor, positive=positive, negative=negative)
     _, result = dtypes(anchor, positive, negative)
     result = result.to_real() if result.is_complex else result
-    anchor, positive, negative = (full_precision(vectors) for vectors in (anchor, positive, negative))
-    if how.mask is not None:
-        checks.fits(loss, "mask", how.mask, _batch(anchor, positive, negative), "the unreduced loss")
-        anchor, positive, negative = hide_triplets(anchor, positive, negative, how.mask)
-    far = distance(anchor, negative, p, eps)
-    if swap:
-        far = torch.minimum(far, distance(positive, negative, p, eps))
-    values = triplet.value(distance(anchor, positive, p, eps), far, margin)
-    return reduced(loss, values, how, result)
+    shape = batch_of(anchor, positive, negative)
+    checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
+
+    def of(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        anchor, positive, negative = (full_precision(vectors) for vectors in (anchor, positive, negative))
+        if how.mask is not None:
+            anchor, positive, negative = hide_triplets(anchor, positive, negative, how.mask)
+        far = distance(anchor, negative, p, eps)
+        if swap:
+            far = torch.minimum(far, distance(positive, negative, p, eps))
+        return triplet.value(distance(anchor, positive, p, eps), far, margin)
+
+    return pairwise(
+        loss,
+        "triplet_margin",
+        (anchor, positive, negative),
+        None,
+        shape,
+        how,
+        result,
+        Steps(of, lambda values: reduced(loss, values, how, result)),
+        Numbers(float(margin), float(p), float(eps), swap),
+    )
 
 
 def check_margin(loss: str, margin: float) -> None:
@@ -148,7 +162,7 @@ def check_dimensions(loss: str, **tensors: Tensor) -> None:
         )
 
 
-def _batch(*tensors: Tensor) -> torch.Size:
+def batch_of(*tensors: Tensor) -> torch.Size:
     """The shape of the distances."""
     shapes = [t.shape[:-1] for t in tensors]
     result: torch.Size = torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]

@@ -9,10 +9,10 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.pairwise import PairwiseDistance, distance, full_precision
+from ..loops.pairwise import Numbers, PairwiseDistance, Steps, full_precision, pairwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan, reduce
-from .triplet_margin import check_dimensions, check_margin, check_vectors, hide_triplets, minimiser, triplet
+from .triplet_margin import batch_of, check_dimensions, check_margin, check_vectors, hide_triplets, minimiser, triplet
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -76,14 +76,35 @@ def triplet_margin_with_distance_loss(
         check_vectors(loss, how.reduction, swap, **vectors)
         _, result = dtypes(anchor, positive, negative, composite=True)
         result = result.to_real() if result.is_complex else result
-        anchor, positive, negative = (full_precision(t) for t in vectors.values())
-        near, far = _distances(loss, anchor, positive, negative, distance_function or distance, swap, how.mask)
-    else:
-        check_dimensions(loss, **vectors)
-        near, far = _distances(loss, anchor, positive, negative, distance_function, swap, how.mask)
-        compute, result = dtypes(near, far, composite=True)
-        near, far = near.to(compute), far.to(compute)
-    return reduce(loss, triplet.value(near, far, margin), how, result)
+        measure = distance_function or _EUCLIDEAN
+        shape = batch_of(anchor, positive, negative)
+        unfit = "the distances keep a dimension" if measure.keepdim else ""
+        if how.mask is not None and not unfit:
+            checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
+
+        def of(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+            anchor, positive, negative = (full_precision(t) for t in (anchor, positive, negative))
+            return triplet.value(*_distances(loss, anchor, positive, negative, measure, swap, how.mask), margin)
+
+        return pairwise(
+            loss,
+            "triplet_margin",
+            (anchor, positive, negative),
+            None,
+            shape,
+            how,
+            result,
+            Steps(of, lambda values: reduce(loss, values, how, result)),
+            Numbers(float(margin), float(measure.norm), float(measure.eps), swap),
+            unfit,
+        )
+    check_dimensions(loss, **vectors)
+    near, far = _distances(loss, anchor, positive, negative, distance_function, swap, how.mask)
+    compute, result = dtypes(near, far, composite=True)
+    return reduce(loss, triplet.value(near.to(compute), far.to(compute), margin), how, result)
+
+
+_EUCLIDEAN = PairwiseDistance()
 
 
 def _distances(

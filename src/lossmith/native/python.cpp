@@ -246,4 +246,6 @@ NB_MODULE(_core, module) {
     });
     bind_pointwise(module);
     bind_rowwise(module);
+    bind_pairwise(module);
+    bind_lattice(module);
 }

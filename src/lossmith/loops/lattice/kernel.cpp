@@ -1,13 +1,13 @@
-// CTC's lattice: the loss of each sample by the forward recursion of ctc.py, its gradient by the same recursion backward.
+// CTC's lattice: the recursion of ctc.py, forward for the loss of each sample, backward for its gradient.
 //
-// A sum of probabilities is held as m * 2^e, with e in a double of its own: its range is that of a logarithm, but adding
-// and multiplying take neither exponentials nor logarithms, and the rounding does not grow with the size of the loss.
-// Exponentials are left for the scores, one a frame and label.
+// A probability is held as m * 2^e, with e in a double of its own: its range is that of a logarithm, but sums and
+// products take neither exponentials nor logarithms, and what they lose does not grow with the loss. Exponentials are
+// left for the scores alone, one for each frame and label.
 //
-// The states of a frame are those before the frame's own scores are multiplied in. Forward, they sum up what has
-// brought an alignment there, backward, what may follow; the step from one frame to the next is then one function, and
-// the occupancy of a state is the product of the two and of the score. Forward states are kept at the beginning of each
-// segment of frames alone; going backward, a segment is computed again from there, while it stays in the cache.
+// A frame's states stand before its own scores are multiplied in: forward, for all ways that lead there, backward, for
+// all that lead on. So the step to the next frame is the same function both ways, and a state is used as often as the
+// product of the two and its score says. Forward states are kept only where a segment of frames begins; backward, each
+// segment is computed again from there, within the cache.
 #include "kernel.h"
 
 #include <cstring>
@@ -44,7 +44,7 @@ struct Scaled {
 }
 
 [[gnu::always_inline]] inline Scaled operator+(const Scaled a, const Scaled b) {
-    // What is 2^-200 of the other is lost beside it, whatever the drift of m; the bound also takes the NaN of inf - inf.
+    // 2^-200 of the other is lost beside it, however far m has drifted; the bound also takes the NaN of inf - inf
     constexpr double LOST = -200;
     const double e = a.e > b.e ? a.e : b.e, of_a = a.e - e, of_b = b.e - e;
     return {a.m * power_of_two(of_a > LOST ? of_a : LOST) + b.m * power_of_two(of_b > LOST ? of_b : LOST), e};
@@ -87,20 +87,20 @@ inline void start(const States states, const std::int64_t blank, const std::int6
     if (labels) states.set_label(label, {1, 0});
 }
 
-// The states of the next frame or, if `back` is 1, of the one before. skip[i] tells whether label i may follow label
-// i - 1 at once; so forward a blank and its skipping successor have index i, and i + 1 backward.
+// The states of the next frame or, if `back` is 1, of the one before it: then what lies behind a state leads to it.
+// skip[j] is 1 where label j may follow label j - 1 at once, without blank j between them.
 inline void advance(const States from, const Scores scores, const double* const skip, const std::int64_t back,
                     const States to) {
     const std::int64_t width = from.width & -LANES;
     const Scaled blank_score = scores.blank();
 #pragma GCC ivdep
     for (std::int64_t j = 0; j < width; ++j) {
-        const std::int64_t i = j - 1 + back;
+        const std::int64_t i = j - 1 + back;  // the label before the blank or, backward, behind it
         to.set_blank(j, from.blank(j) * blank_score + from.label(i) * scores.label(i));
     }
 #pragma GCC ivdep
     for (std::int64_t i = 0; i < width; ++i) {
-        const std::int64_t j = i + back;
+        const std::int64_t j = i + back;  // the blank before the label or, backward, behind it
         const Scaled only_blank = from.blank(j) * blank_score, both = to.blank(j);
         const bool may_skip = skip[j] != 0;
         const Scaled beside = {may_skip ? both.m : only_blank.m, may_skip ? both.e : only_blank.e};
@@ -262,15 +262,17 @@ class Lattice {
         const std::int64_t width = (width_ + LANES) & -LANES;
         for (std::int64_t j = n; j < width; ++j) given_[j] = -INFINITE;
         const double top = greatest(given_, width), shift = top > -INFINITE ? top : 0;
-        double *const m = scores(t).at, *const e = m + width, *const rest = given_;
+        double *const m = scores(t).at, *const e = m + width;
 #pragma GCC ivdep
         for (std::int64_t j = 0; j < width; ++j) {
             constexpr double WHOLE = 0x1.8p52;  // added and subtracted, it rounds to a whole number
             const double x = given_[j] - shift;
             e[j] = x * (1 / LN2) + WHOLE - WHOLE;
-            rest[j] = e[j] > -0x1p51 ? x - e[j] * LN2_HIGH - e[j] * LN2_LOW : 0;  // from there on it is all rounding
+            given_[j] = e[j] > -0x1p51 ? x - e[j] * LN2_HIGH - e[j] * LN2_LOW : 0;  // from there on it is all rounding
         }
-        for (std::int64_t j = 0; j < width; ++j) m[j] = exp(rest[j]);
+#pragma GCC ivdep
+        for (std::int64_t j = 0; j < width; ++j) m[j] = exp(given_[j]);
+#pragma GCC ivdep
         for (std::int64_t j = 0; j < width; ++j) m[j] = e[j] > -INFINITE ? m[j] : 0;
         return top < INFINITE ? shift : __builtin_nan("");
     }
@@ -420,7 +422,7 @@ static void run(const LatticeCall& call) {
     double all = 0;
     for (std::int64_t n = 0; n < call.samples; ++n) all += work(n);
     const std::size_t room = scratch(call);
-    in_parallel(pieces, call.threads, [&](const std::int64_t piece) {
+    in_parallel(pieces, static_cast<int>(pieces), [&](const std::int64_t piece) {
         Lattice lattice(call, call.scratch + static_cast<std::size_t>(piece) * room);
         double before = 0;
         for (std::int64_t n = 0; n < call.samples; ++n) {

@@ -2,5 +2,6 @@
 
 from .cosine import cosine
 from .distance import PairwiseDistance, distance, full_precision
+from .native import Numbers, Steps, pairwise
 
-__all__ = ["PairwiseDistance", "cosine", "distance", "full_precision"]
+__all__ = ["Numbers", "PairwiseDistance", "Steps", "cosine", "distance", "full_precision", "pairwise"]

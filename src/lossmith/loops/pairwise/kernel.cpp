@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <type_traits>
 
 #include "formulas.h"
 #include "lossmith/native/numbers.h"
@@ -81,6 +82,19 @@ inline double inverse_near(const double top) {
     return std::bit_cast<double>((2046 - (exponent < 1 ? 1 : exponent > 2045 ? 2045 : exponent)) << 52);
 }
 
+// Calls write(numbers...) with floats where those hold the numbers of a call in floats to their full precision, else with
+// doubles: converting every element takes longer than the arithmetic.
+template <typename T, typename Write, typename... N>
+[[gnu::always_inline]] inline void in_type_of(const Write& write, const N... numbers) {
+    using Limits = std::numeric_limits<T>;
+    const auto fits = [](const double x) {
+        return x == 0 || (std::abs(x) >= Limits::min() && std::abs(x) <= Limits::max());
+    };
+    if constexpr (sizeof(T) == 4)
+        if ((fits(numbers) && ...)) return write(static_cast<T>(numbers)...);
+    write(numbers...);
+}
+
 // ----- rows -----
 
 // The rows of a call as its kernel sees them, and the scratch of a thread.
@@ -140,9 +154,10 @@ struct Scaled {
     const T* x;
     double inverse = 1;
 
-    double operator[](const std::size_t i) const {
-        if constexpr (sizeof(T) == 4) return static_cast<double>(x[i]);
-        return static_cast<double>(x[i]) * inverse;
+    template <typename C = double>
+    [[gnu::always_inline]] C at(const std::size_t i) const {
+        if constexpr (sizeof(T) == 4) return static_cast<C>(x[i]);
+        return x[i] * inverse;
     }
 };
 
@@ -152,7 +167,7 @@ struct Cosine {
 
     Cosine(const std::size_t n, const Scaled<T> x, const Scaled<T> y) {
         const auto sums = totals<3>(n, [&](const std::size_t i, const auto& to) {
-            const double a = x[i], b = y[i];
+            const double a = x.at(i), b = y.at(i);
             to(0) += a * b;
             to(1) += a * a;
             to(2) += b * b;
@@ -184,8 +199,15 @@ struct CosineEmbedding {
         const auto loss = cosine_embedding<double>(cosine, target, call.margin);
         const double slope = loss[1] * weight;
         const auto gradient = [&](const int k, const Scaled<T> own, const double square, const Scaled<T> other) {
-            const double along = -slope * cosine / square * own.inverse, across = slope / lengths * own.inverse;
-            rows.gradient(k, row, [=](const std::size_t i) { return across * other[i] + along * own[i]; });
+            const double across = slope / lengths * own.inverse, along = -slope * cosine / square * own.inverse;
+            in_type_of<T>(
+                [&](const auto across, const auto along) {
+                    using C = std::remove_const_t<decltype(across)>;
+                    rows.gradient(k, row, [=](const std::size_t i) {
+                        return across * other.template at<C>(i) + along * own.template at<C>(i);
+                    });
+                },
+                across, along);
         };
         gradient(0, x, sums.xx, y);
         gradient(1, y, sums.yy, x);
@@ -204,12 +226,12 @@ class Euclidean {
     Euclidean(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t)
         : x(x), y(y), eps(rows.call.eps) {
         const auto squares = [&] {
-            return total(rows.width, [&](const std::size_t i) { return direction(i) * direction(i); });
+            return total(rows.width, [&](const std::size_t i) { return direction<double>(i) * direction<double>(i); });
         };
         double square = squares();
         if constexpr (sizeof(T) == 8) {
             if (!(square > 0x1p-900 && square < 0x1p1000)) {
-                inverse = inverse_near(greatest<T>(rows.width, [&](const std::size_t i) { return direction(i); }));
+                inverse = inverse_near(greatest<T>(rows.width, [&](const std::size_t i) { return direction<T>(i); }));
                 square = squares();
             }
         }
@@ -218,9 +240,10 @@ class Euclidean {
         slope = square == 0 ? 0 : 1 / root;
     }
 
-    [[gnu::always_inline]] double direction(const std::size_t i) const {
-        const double difference = static_cast<double>(x[i]) - static_cast<double>(y[i]) + eps;
-        return sizeof(T) == 4 ? difference : difference * inverse;
+    template <typename C>
+    [[gnu::always_inline]] C direction(const std::size_t i) const {
+        const C difference = static_cast<C>(x[i]) - static_cast<C>(y[i]) + static_cast<C>(eps);
+        return sizeof(T) == 4 ? difference : static_cast<C>(difference * inverse);
     }
 
     double distance, slope;
@@ -257,8 +280,9 @@ class Manhattan : public Plain<T> {
         this->slope = 1;
     }
 
-    [[gnu::always_inline]] double direction(const std::size_t i) const {
-        return static_cast<double>(sign(this->difference(i)));
+    template <typename C>
+    [[gnu::always_inline]] C direction(const std::size_t i) const {
+        return static_cast<C>(sign(this->difference(i)));
     }
 };
 
@@ -273,9 +297,10 @@ class Greatest : public Plain<T> {
         this->slope = top == 0 ? 0 : 1 / static_cast<double>(ties);  // ties share it evenly
     }
 
-    [[gnu::always_inline]] double direction(const std::size_t i) const {
+    template <typename C>
+    [[gnu::always_inline]] C direction(const std::size_t i) const {
         const T difference = this->difference(i);
-        return difference == top ? 1.0 : difference == -top ? -1.0 : 0.0;
+        return static_cast<C>(difference == top ? T(1) : difference == -top ? T(-1) : T(0));
     }
 
    private:
@@ -324,7 +349,10 @@ class Minkowski : public Plain<T> {
         this->distance = scale * std::pow(sum, 1 / p);
     }
 
-    [[gnu::always_inline]] double direction(const std::size_t i) const { return directions[i]; }
+    template <typename C>
+    [[gnu::always_inline]] C direction(const std::size_t i) const {
+        return static_cast<C>(directions[i]);
+    }
 
    private:
     // The sum of the powers; the directions are those below p. For p below 1 they have no bound next to 0, and are 0.
@@ -363,18 +391,22 @@ struct TripletMargin {
                                           Distance<T>::margin(rows.call));
         const double of_near = loss[1] * weight * near.slope, of_far = loss[2] * share * weight * far.slope;
         const double of_other = loss[2] * (1 - share) * weight * other.slope;
-        rows.gradient(0, row, [&](const std::size_t i) { return of_near * near.direction(i) + of_far * far.direction(i); });
-        if (swap) {
-            rows.gradient(1, row, [&](const std::size_t i) {
-                return of_other * other.direction(i) - of_near * near.direction(i);
-            });
-            rows.gradient(2, row, [&](const std::size_t i) {
-                return -of_far * far.direction(i) - of_other * other.direction(i);
-            });
-        } else {
-            rows.gradient(1, row, [&](const std::size_t i) { return -of_near * near.direction(i); });
-            rows.gradient(2, row, [&](const std::size_t i) { return -of_far * far.direction(i); });
-        }
+        in_type_of<T>(
+            [&](const auto of_near, const auto of_far, const auto of_other) {
+                using C = std::remove_const_t<decltype(of_near)>;
+                const auto near_at = [&](const std::size_t i) { return of_near * near.template direction<C>(i); };
+                const auto far_at = [&](const std::size_t i) { return of_far * far.template direction<C>(i); };
+                const auto other_at = [&](const std::size_t i) { return of_other * other.template direction<C>(i); };
+                rows.gradient(0, row, [&](const std::size_t i) { return near_at(i) + far_at(i); });
+                if (swap) {
+                    rows.gradient(1, row, [&](const std::size_t i) { return other_at(i) - near_at(i); });
+                    rows.gradient(2, row, [&](const std::size_t i) { return -far_at(i) - other_at(i); });
+                } else {
+                    rows.gradient(1, row, [&](const std::size_t i) { return -near_at(i); });
+                    rows.gradient(2, row, [&](const std::size_t i) { return -far_at(i); });
+                }
+            },
+            of_near, of_far, of_other);
         return loss[0];
     }
 };

@@ -1,7 +1,6 @@
 """The pointwise loop on the compiled kernel."""
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from ... import checks
 from ...backend import HALVES, dtypes, native
 from ...formula import Formula
 from ...native import core
-from ...reduction import Reduction, denominator_of, wants_gradient
+from ...reduction import Reduction, divisor_of, wants_gradient
 from ..fused import empty_number, fused
 from . import reference
 from .reference import Domain
@@ -101,7 +100,9 @@ def _weighed(
     if how.reduction == "sum":
         divisor = 1.0
     elif how.reduction != "none" and not in_torch:
-        divisor = _divisor(call, weight_in_mean, batch)
+        divisor = divisor_of(
+            how, shape, wide=call.compute == torch.float64, weight=weight, weight_in_mean=weight_in_mean, batch=batch
+        )
         in_torch = divisor == 0  # which `on_empty` rules
     if in_torch or (how.reduction != "none" and not shape.numel()):
         # the kernel gives the unreduced loss; weights that want a gradient get theirs from torch's operations
@@ -111,40 +112,6 @@ def _weighed(
     call.divisor, call.result = divisor, result
     call.weight_in_mean, call.batch = weight_in_mean, batch
     return fused(call, tensors + factors + masks)
-
-
-def _divisor(call: "_Call", weight_in_mean: bool, batch: int | None) -> float:
-    how, weight, elements = call.how, call.weight, call.shape.numel()
-    wide = call.compute == torch.float64
-
-    def total(*factors: Tensor | None) -> float:
-        """The sum of the products of all factors, where the mask is True."""
-        given = tuple([f for f in factors if f is not None])
-        parts = given if how.mask is None else (*given, how.mask)
-        if not parts:
-            return float(elements)
-        covered = math.prod(torch.broadcast_shapes(*(t.shape for t in parts)))  # type: ignore[no-untyped-call]
-        # what is repeated is summed once
-        sum_: float = core.weigh(given, how.mask, wide, torch.get_num_threads())
-        return sum_ * (elements / covered) if covered else 0.0
-
-    def share() -> float:
-        if weight is None or not weight_in_mean:
-            return total(how.sample_weight)
-        # as in torch, the sum is over the weight as it is given, also where the operands broadcast to a larger loss
-        return total(how.sample_weight, weight) * (weight.numel() / max(1, elements))
-
-    return float(
-        denominator_of(
-            how,
-            call.shape,
-            weighed=how.mask is not None or how.sample_weight is not None,
-            count=lambda: total(how.sample_weight),
-            share=share,
-            weight=lambda: total(how.sample_weight, weight),
-            batch=batch,
-        )
-    )
 
 
 @dataclass(slots=True)

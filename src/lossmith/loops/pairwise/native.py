@@ -1,0 +1,187 @@
+"""The pairwise loop on the compiled kernels, and the choice between them and the reference."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ... import checks
+from ...backend import HALVES, native
+from ...native import core
+from ...reduction import Reduction, divisor_of, wants_gradient
+from ..fused import empty_number, fused
+
+Kind = Literal["cosine_embedding", "triplet_margin"]
+
+
+@dataclass(slots=True)
+class Steps:
+    """The same loss by torch's operations: what a kernel can't do, and what is differentiated again, goes through it."""
+
+    of: Callable[..., Tensor]
+    """The unreduced loss of the vectors and, if there is one, the target."""
+    finish: Callable[[Tensor], Tensor]
+    """The reduction of unreduced losses."""
+
+
+@dataclass(slots=True, frozen=True)
+class Numbers:
+    """What a pairwise loss has besides tensors."""
+
+    margin: float
+    p: float = 2.0
+    eps: float = 0.0
+    swap: bool = False
+
+
+def pairwise(
+    loss: str,
+    kind: Kind,
+    vectors: tuple[Tensor, ...],
+    target: Tensor | None,
+    shape: torch.Size,
+    how: Reduction,
+    result: torch.dtype,
+    steps: Steps,
+    numbers: Numbers,
+    unfit: str = "",
+) -> Tensor:
+    """A loss of pairs or triplets of vectors (the last dimension), reduced.
+
+    shape: the unreduced loss's. result: the dtype of the result. unfit: why no kernel can run it.
+    """
+    targets = () if target is None else (target,)
+    if not torch.compiler.is_compiling():
+        widths = [v.shape[-1] if v.dim() else 1 for v in vectors]
+        if any([not v.is_floating_point() for v in vectors]):
+            unfit = unfit or "the arithmetic is not that of floats"
+        elif 0 in widths:
+            unfit = unfit or "the vectors are empty"
+        elif target is not None and target.requires_grad and torch.is_grad_enabled():
+            unfit = unfit or "the target wants a gradient"
+        factors = () if how.sample_weight is None else (how.sample_weight,)
+        masks = () if how.mask is None else (how.mask,)
+        if native(loss, (*vectors, *targets, *factors, *masks), unfit):
+            compute = torch.float64 if any([v.dtype == torch.float64 for v in vectors]) else torch.float32
+            call = _Call(kind, steps, numbers, shape, max(widths), compute, result)
+            call.targeted = target is not None
+            checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
+            checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
+            in_torch = wants_gradient(how)
+            if how.reduction == "sum":
+                call.divisor = 1.0
+            elif how.reduction != "none" and not in_torch:
+                call.divisor = divisor_of(how, shape, wide=compute == torch.float64)
+                in_torch = call.divisor == 0
+            call.masked = bool(masks)
+            if not in_torch:
+                call.factors = len(factors)
+                return fused(call, (*vectors, *targets, *factors, *masks))
+            # the kernel gives the unreduced loss; on_empty, and weights that want a gradient, are for torch's operations
+            call.divisor, call.result, call.bare = 0.0, compute, True
+            return steps.finish(fused(call, (*vectors, *targets, *masks)))
+    return steps.finish(steps.of(*vectors, *targets))
+
+
+def _as_rows(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Vectors of any batch dimensions as a matrix, repeated ones as they are."""
+    if tensor.dim() == 2:
+        return tensor
+    if tensor.dim() < 2:
+        return tensor.reshape(1, -1)
+    return tensor.expand(*shape, -1).reshape(-1, tensor.shape[-1])
+
+
+def _as_numbers(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """One number for each row, or one for all."""
+    return tensor if tensor.dim() < 2 and len(shape) < 2 else tensor.expand(shape).reshape(-1)
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of the kernel. Its tensors are the vectors, the target, the factors and the mask."""
+
+    kind: Kind
+    steps: Steps
+    numbers: Numbers
+    shape: torch.Size
+    width: int
+    compute: torch.dtype
+    result: torch.dtype
+    divisor: float = 0.0
+    targeted: bool = False
+    factors: int = 0
+    masked: bool = False
+    bare: bool = False
+    """Whether weighing and reducing are left to torch."""
+    half: bool = False
+
+    @property
+    def reduced(self) -> bool:
+        return self.divisor != 0
+
+    @property
+    def rescales(self) -> bool:
+        return not self.half
+
+    def run(
+        self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        count = 2 if self.kind == "cosine_embedding" else 3
+        vectors, rest = tensors[:count], [*tensors[count:]]
+        self.half = any([v.dtype in HALVES for v in vectors])
+        target = _as_numbers(rest.pop(0), self.shape) if self.targeted else None
+        factors: list[Any] = [_as_numbers(f, self.shape) for f in rest[: self.factors]]
+        mask = _as_numbers(rest[self.factors], self.shape) if self.masked else None
+        rows, divisor, scale = self.shape.numel(), self.divisor, 1.0
+        if upstream is None and not self.reduced:
+            value = torch.empty(rows, dtype=self.result)
+        else:
+            value = empty_number(self.result)
+            if not self.reduced:
+                divisor, factors = 1.0, [*factors, _as_numbers(upstream, self.shape)]  # type: ignore[arg-type]
+            elif upstream is not None:
+                scale = upstream / divisor  # type: ignore[assignment]
+        places: list[Tensor | None] = [None] * count
+        if upstream is not None:
+            for i, vector in enumerate(vectors):
+                if not wanted[i]:
+                    continue
+                if vector.dim() == 2 and vector.shape == (rows, self.width):
+                    places[i] = torch.empty_like(vector)
+                else:
+                    repeated = vector.numel() != rows * self.width
+                    places[i] = torch.empty(rows, self.width, dtype=self.compute if repeated else vector.dtype)
+        core.pairwise(
+            0 if count == 2 else 1,
+            self.compute == torch.float64,
+            rows,
+            self.width,
+            tuple([_as_rows(v, self.shape) for v in vectors]),
+            target,
+            self.numbers.margin,
+            self.numbers.p,
+            self.numbers.eps,
+            self.numbers.swap,
+            tuple(factors),
+            mask,
+            scale,
+            divisor,
+            value,
+            tuple(places),
+            torch.get_num_threads(),
+        )
+        gradients: list[Tensor | None] = [None] * len(tensors)
+        for i, place in enumerate(places):
+            if place is not None and place.shape != vectors[i].shape:
+                whole = place.reshape(*self.shape, self.width)
+                place = whole.sum_to_size(vectors[i].shape).to(vectors[i].dtype)
+            gradients[i] = place
+        return value if value.dim() == 0 else value.reshape(self.shape), gradients
+
+    def reference(self, tensors: Sequence[Tensor]) -> Tensor:
+        count = (2 if self.kind == "cosine_embedding" else 3) + self.targeted
+        values = self.steps.of(*tensors[:count])
+        return values if self.bare else self.steps.finish(values)
