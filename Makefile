@@ -1,17 +1,21 @@
 # Everything that is done with lossmith, each in a virtual environment of the project's own (.venv).
-# Nothing need be installed but Python 3.11 or newer, a C++ compiler (tests compile printed formulas) and make.
+# Nothing need be installed but Python 3.11 or newer, a C++ compiler and make.
 
 PYTHON ?= python3
 JOBS ?= 2
 
 BIN := .venv/bin
 READY := .venv/.ready
+BUILT := .venv/.built
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
-.PHONY: help demo test test-all check format bench docs clean
+.PHONY: help demo test test-all check format bench figures docs clean
 
 help:  ## Say what can be made.
 	@grep '^[a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+# What the kernels are built from: after a change they are built anew.
+KERNELS := CMakeLists.txt $(shell find src -name '*.cpp' -o -name '*.h') $(wildcard src/lossmith/formula/*.py src/lossmith/losses/*.py)
 
 # torch is pinned everywhere, or pip would take the newest release, with gigabytes of CUDA.
 $(READY): pyproject.toml constraints.txt
@@ -22,14 +26,19 @@ $(READY): pyproject.toml constraints.txt
 		--group dev --editable '.[all]'
 	@touch $@
 
-demo: $(READY)  ## Choose a loss for two real data sets, a regression and a classification.
+# pip builds into build/, where only what changed is compiled again.
+$(BUILT): $(READY) $(KERNELS)
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt --build-constraint constraints.txt --editable .
+	@touch $@
+
+demo: $(BUILT)  ## Choose a loss for two real data sets, a regression and a classification.
 	$(BIN)/lossmith choose diabetes
 	$(BIN)/lossmith choose breast_cancer
 
-test: $(READY)  ## Run the tests on a fixed sample of the cases, and the examples in the docstrings.
+test: $(BUILT)  ## Run the tests on a fixed sample of the cases, and the examples in the docstrings.
 	$(PYTEST)
 
-test-all: $(READY)  ## Run every test on every case.
+test-all: $(BUILT)  ## Run every test on every case.
 	$(PYTEST) --all
 
 check: $(READY)  ## Check format, lint and types.
@@ -41,8 +50,11 @@ format: $(READY)  ## Put the source in its format.
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(READY)  ## Measure lossmith against torch, in pairs.
-	$(BIN)/python -m benchmarks
+bench: $(BUILT)  ## Measure lossmith against torch, in pairs.
+	$(BIN)/lossmith bench
+
+figures: $(READY)  ## Write the recorded figures into the READMEs.
+	$(BIN)/python -m lossmith.bench.readme README.md README.zh-CN.md
 
 docs: $(READY)  ## Build the documentation into docs/_build/html.
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html

@@ -43,8 +43,9 @@ inline void run_block(
     }
 }
 
+// flattened: a formula that stays a call is not vectorised
 template <typename Formula, typename T, Wanted WANTED>
-void block(const T* const* operand, const T* parameter, std::size_t n, T scale, T* value, T* const* gradient) {
+[[gnu::flatten]] void block(const T* const* operand, const T* parameter, std::size_t n, T scale, T* value, T* const* gradient) {
     run_block<Formula, T, WANTED>(operand, parameter, n, scale, value, gradient,
                                   std::make_index_sequence<Formula::operands>(),
                                   std::make_index_sequence<Formula::parameters>());
