@@ -8,6 +8,7 @@ import lossmith
 
 from .bench import bench
 from .choose import choose
+from .doctor import doctor
 
 app = typer.Typer(
     name="lossmith",
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(bench)
 app.command()(choose)
+app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..backend import native, unready
+from ..backend import HALVES, native, unready
 
 
 class Kernel(Protocol):
@@ -92,6 +92,11 @@ _apply = super(torch.autograd.Function, Fused).apply
 def empty_number(dtype: torch.dtype) -> Tensor:
     """Room for one number; `torch.empty` takes twice the time."""
     return torch.empty_strided((), (), dtype=dtype)
+
+
+def widened(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Half precision as float32: where torch's operations follow a kernel, a gradient has several parts, rounded once."""
+    return tuple([t.float() if t.dtype in HALVES else t for t in tensors])
 
 
 def _differentiated(

@@ -1,5 +1,7 @@
 """CTC: the probability of a label sequence, summed over all its alignments to frames."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,7 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.lattice import LabelSequences, Lengths, active_frames, ctc_nll, label_sequences
+from ..loops.lattice import LabelSequences, Lengths, Steps, active_frames, ctc_nll, label_sequences, lattice
 from ..overrides import overridable
 from ..reduction import Normalizer, Reduction, plan, reduce
 
@@ -83,8 +85,13 @@ def ctc_loss(
     sequences = label_sequences(
         loss, targets, input_lengths, target_lengths, batch, blank, _of_samples(loss, log_probs, how)
     )
-    compute, _ = dtypes(log_probs)
-    return _reduced(loss, log_probs, batch.to(compute), sequences, blank, zero_infinity, how)
+    compute, result = dtypes(log_probs)
+
+    def of(batch: Tensor) -> Tensor:
+        return ctc_nll(batch.to(compute), sequences.labels, sequences.frames, sequences.lengths, blank)
+
+    steps = Steps(of, _reduction(loss, log_probs.shape[1:-1], sequences, zero_infinity, how, result))
+    return lattice(loss, batch, False, sequences, blank, how, steps)
 
 
 @overridable
@@ -131,12 +138,18 @@ def ctc_loss_with_logits(
     sequences = label_sequences(
         loss, targets, input_lengths, target_lengths, batch, blank, _of_samples(loss, logits, how)
     )
-    compute, _ = dtypes(logits)
-    batch = batch.to(compute)
-    if not sequences.full:
-        # what a frame beyond its sample holds, NaN even, must not come back through the softmax
-        batch = torch.where(active_frames(batch.shape[0], sequences.frames).unsqueeze(2), batch, 0)
-    return _reduced(loss, logits, torch.log_softmax(batch, 2), sequences, blank, zero_infinity, how)
+    compute, result = dtypes(logits)
+
+    def of(batch: Tensor) -> Tensor:
+        batch = batch.to(compute)
+        if not sequences.full:
+            # what a frame beyond its sample holds, NaN even, must not come back through the softmax
+            batch = torch.where(active_frames(batch.shape[0], sequences.frames).unsqueeze(2), batch, 0)
+        log_probs = torch.log_softmax(batch, 2)
+        return ctc_nll(log_probs, sequences.labels, sequences.frames, sequences.lengths, blank)
+
+    steps = Steps(of, _reduction(loss, logits.shape[1:-1], sequences, zero_infinity, how, result))
+    return lattice(loss, batch, True, sequences, blank, how, steps)
 
 
 def _batch(loss: str, name: str, scores: Tensor, blank: int) -> Tensor:
@@ -169,24 +182,25 @@ def _of_samples(loss: str, scores: Tensor, how: Reduction) -> Tensor | None:
     return None if how.mask is None else how.mask.expand(scores.shape[1:-1]).reshape(-1)
 
 
-def _reduced(
+def _reduction(
     loss: str,
-    given: Tensor,
-    log_probs: Tensor,
+    shape: torch.Size,
     sequences: LabelSequences,
-    blank: int,
     zero_infinity: bool,
     how: Reduction,
-) -> Tensor:
-    """The loss of log-probabilities (T, N, C), reduced to the dtype that belongs to what was given."""
-    values = ctc_nll(log_probs, sequences.labels, sequences.frames, sequences.lengths, blank)
-    if zero_infinity:
-        values = torch.where(values == torch.inf, 0, values)
-    values = sequences.spoil(values)
-    if how.reduction == "mean":
-        values = values / sequences.lengths.clamp(min=1)
-    _, result = dtypes(given)
-    return reduce(loss, values.reshape(given.shape[1:-1]), how, result)
+    result: torch.dtype,
+) -> Callable[[Tensor], Tensor]:
+    """What makes the result of the losses of the samples (N)."""
+
+    def finish(values: Tensor) -> Tensor:
+        if zero_infinity:
+            values = torch.where(values == torch.inf, 0, values)
+        values = sequences.spoil(values)
+        if how.reduction == "mean":
+            values = values / sequences.lengths.clamp(min=1)
+        return reduce(loss, values.reshape(shape), how, result)
+
+    return finish
 
 
 class CTCLoss(Criterion, torch.nn.CTCLoss):
@@ -248,7 +262,7 @@ class CTCWithLogitsLoss(CTCLoss):
     >>> import torch, lossmith
     >>> x = torch.randn(5, 1, 4)
     >>> given = torch.tensor([[1, 2]]), (5,), (2,)
-    >>> bool(lossmith.CTCWithLogitsLoss()(x, *given) == lossmith.CTCLoss()(x.log_softmax(2), *given))
+    >>> torch.allclose(lossmith.CTCWithLogitsLoss()(x, *given), lossmith.CTCLoss()(x.log_softmax(2), *given))
     True
     """
 

@@ -7,11 +7,9 @@ from .. import checks
 from ..backend import dtypes
 from ..criterion import Criterion
 from ..facts import REALS, UNIT, Facts, Loss
-from ..loops.masking import hide_rows
-from ..loops.pointwise import unreduced
+from ..loops.pointwise import pointwise_rows
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
-from ..reduction import reduce as reduced
 from .bce_with_logits import bce_with_logits
 
 
@@ -65,12 +63,16 @@ def multilabel_soft_margin_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     shape = _shape(loss, how.reduction, input, target, weight)
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
-    compute, result = dtypes(input, target, weight, composite=True)
-    operands = [hide_rows(rows.to(compute), how.mask, 1.0) for rows in (input, target)]
-    values = unreduced(bce_with_logits, *operands, 1.0)
-    if weight is not None:
-        values = values * weight.to(compute)
-    return reduced(loss, values.sum(-1) / input.shape[-1], how, result)
+    return pointwise_rows(
+        loss,
+        bce_with_logits,
+        (input, target, 1.0),
+        (),
+        how,
+        dtypes(input, target, weight, composite=True),
+        shape,
+        weight,
+    )
 
 
 def _shape(loss: str, reduction: str, input: Tensor, target: Tensor, weight: Tensor | None) -> torch.Size:

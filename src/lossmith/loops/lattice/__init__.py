@@ -1,6 +1,7 @@
 """Losses over the alignments of two sequences."""
 
 from .ctc import active_frames, ctc_nll
+from .native import Steps, lattice
 from .sequences import LabelSequences, Lengths, label_sequences
 
-__all__ = ["LabelSequences", "Lengths", "active_frames", "ctc_nll", "label_sequences"]
+__all__ = ["LabelSequences", "Lengths", "Steps", "active_frames", "ctc_nll", "label_sequences", "lattice"]

@@ -156,8 +156,10 @@ struct Scaled {
 
     template <typename C = double>
     [[gnu::always_inline]] C at(const std::size_t i) const {
-        if constexpr (sizeof(T) == 4) return static_cast<C>(x[i]);
-        return x[i] * inverse;
+        if constexpr (sizeof(T) == 4)
+            return static_cast<C>(x[i]);
+        else
+            return x[i] * inverse;
     }
 };
 
@@ -220,8 +222,7 @@ struct CosineEmbedding {
 template <typename T>
 class Euclidean {
    public:
-    // the margin and eps are exact for floats too: they take part in sums of doubles
-    static double margin(const PairwiseCall& call) { return call.margin; }
+    using Number = double;  // what distances are compared in
 
     Euclidean(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t)
         : x(x), y(y), eps(rows.call.eps) {
@@ -257,7 +258,7 @@ class Euclidean {
 template <typename T>
 class Plain {
    public:
-    static double margin(const PairwiseCall& call) { return static_cast<double>(static_cast<T>(call.margin)); }
+    using Number = T;
 
     double distance = 0, slope = 0;
 
@@ -344,7 +345,8 @@ class Minkowski : public Plain<T> {
         if (p < 1) {
             // the root may overflow; the difference of two infinite distances would be NaN
             const double most = std::pow(static_cast<double>(std::numeric_limits<T>::max()), p / 2);
-            if (sum > most) sum = most, this->slope = 0;
+            if (!(sum <= most)) this->slope = 0;
+            sum = minimum(sum, most);
         }
         this->distance = scale * std::pow(sum, 1 / p);
     }
@@ -385,12 +387,17 @@ struct TripletMargin {
         const T* const negative = rows.operand(2, row);
         const Distance<T> near(rows, anchor, positive, 0), far(rows, anchor, negative, 1);
         const Distance<T> other = swap ? Distance<T>(rows, positive, negative, 2) : far;
-        // as torch.minimum: each of two equal distances has half of the gradient
-        const double share = !swap || far.distance < other.distance ? 1 : far.distance == other.distance ? 0.5 : 0;
-        const auto loss = triplet<double>(near.distance, minimum(far.distance, other.distance),
-                                          Distance<T>::margin(rows.call));
-        const double of_near = loss[1] * weight * near.slope, of_far = loss[2] * share * weight * far.slope;
-        const double of_other = loss[2] * (1 - share) * weight * other.slope;
+        double loss = 0, share = 0, near_slope = 0, far_slope = 0;
+        in_type_of<typename Distance<T>::Number>(
+            [&](const auto to_positive, const auto to_negative, const auto instead, const auto margin) {
+                const auto result = triplet(to_positive, minimum(to_negative, instead), margin);
+                loss = result[0], near_slope = result[1], far_slope = result[2];
+                // as torch.minimum: each of two equal distances has half of the gradient
+                share = !swap || to_negative < instead ? 1 : to_negative == instead ? 0.5 : 0;
+            },
+            near.distance, far.distance, other.distance, rows.call.margin);
+        const double of_near = near_slope * weight * near.slope, of_far = far_slope * share * weight * far.slope;
+        const double of_other = far_slope * (1 - share) * weight * other.slope;
         in_type_of<T>(
             [&](const auto of_near, const auto of_far, const auto of_other) {
                 using C = std::remove_const_t<decltype(of_near)>;
@@ -407,7 +414,7 @@ struct TripletMargin {
                 }
             },
             of_near, of_far, of_other);
-        return loss[0];
+        return loss;
     }
 };
 

@@ -11,7 +11,7 @@ from ... import checks
 from ...backend import HALVES, native
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
-from ..fused import empty_number, fused
+from ..fused import empty_number, fused, widened
 
 Kind = Literal["cosine_embedding", "triplet_margin"]
 
@@ -81,7 +81,7 @@ def pairwise(
                 return fused(call, (*vectors, *targets, *factors, *masks))
             # the kernel gives the unreduced loss; on_empty, and weights that want a gradient, are for torch's operations
             call.divisor, call.result, call.bare = 0.0, compute, True
-            return steps.finish(fused(call, (*vectors, *targets, *masks)))
+            return steps.finish(fused(call, (*widened(vectors), *targets, *masks)))
     return steps.finish(steps.of(*vectors, *targets))
 
 

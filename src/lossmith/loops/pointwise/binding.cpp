@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "formulas.h"
+#include "formulas.sha256.h"
 #include "kernel.h"
 #include "lossmith/native/numbers.h"
 #include "lossmith/native/python.h"
@@ -151,6 +152,8 @@ void bind_pointwise(nb::module_& module) {
     module.def("pointwise", &pointwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
                nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
     module.def("weigh", &weigh, nb::arg(), nb::arg().none(), nb::arg(), nb::arg());
+    // of the printed formulas that were compiled, to tell whether they are those of today
+    module.def("printed", [] { return LOSSMITH_FORMULAS_SHA256; });
     module.def("formulas", [] {
         nb::dict found;
         for (std::size_t i = 0; i < std::size(FORMULAS); ++i) found[FORMULAS[i]] = i;

@@ -12,7 +12,7 @@ from ... import checks
 from ...backend import HALVES, native
 from ...native import core
 from ...reduction import Reduction, wants_gradient
-from ..fused import empty_number, fused
+from ..fused import empty_number, fused, widened
 
 Kind = Literal["softmax_labels", "softmax_probabilities", "pick", "margin_to_label", "margins_of_set"]
 _KINDS = {"softmax_labels": 0, "softmax_probabilities": 1, "pick": 2, "margin_to_label": 3, "margins_of_set": 4}
@@ -88,7 +88,7 @@ def rowwise(
             # the kernel gives the unreduced loss; on_empty, and weights that want a gradient, are for torch's operations
             call.counting, call.divisor, call.factors, call.masked = _NUMBER, 0.0, 0, bool(masks)
             call.dtypes, call.bare = (compute, compute), True
-            return steps.finish(fused(call, (input, target, *masks, *weights)), steps.read(target))
+            return steps.finish(fused(call, (*widened((input, target)), *masks, *weights)), steps.read(target))
     aims = steps.read(target)
     return steps.finish(steps.of(input, aims), aims)
 
@@ -163,8 +163,8 @@ class _Call:
             elif upstream is not None:
                 scale = upstream  # type: ignore[assignment]
         gradients = [
-            torch.empty_like(tensors[i]) if upstream is not None and wanted[i] and tensors[i].is_floating_point() else None
-            for i in (0, 1)
+            torch.empty_like(t) if upstream is not None and w and t.is_floating_point() else None
+            for t, w in ((input, wanted[0]), (target, wanted[1]))
         ]
         status = core.rowwise(
             _KINDS[self.kind],
