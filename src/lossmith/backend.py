@@ -64,19 +64,23 @@ def recorded() -> Iterator[list[Dispatch]]:
         _records = before
 
 
-def native(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "") -> int:
+def native(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: int = 0) -> int:
     """Whether a compiled kernel runs this call: 0 if not, else 1, or more for tensors of one shape and dtype.
 
-    That is 2 for float32, 3 for float64, 4 for float16 and 5 for bfloat16. unfit: what this kernel can't do.
+    That is 2 for float32, 3 for float64, 4 for float16 and 5 for bfloat16. unfit: what this kernel can't do. alike:
+    the number, if it is known already.
     """
     if torch.compiler.is_compiling():
         return 0
     reason = unfit or unready()
     found = 0
     if not reason:
-        found = core.survey(*tensors) + 1
+        found = alike or core.survey(*tensors) + 1
         if not found:
-            reason = "a tensor is on another device, of another layout or dtype, a subclass or a wrapper"
+            reason = (
+                "a tensor is on another device, of another layout or dtype, of more than 8 dimensions, a subclass "
+                "or a wrapper"
+            )
     if _records is not None:
         _records.append(
             Dispatch("reference", kernel, reason) if reason else Dispatch("native", kernel, f"kernel {core.isa()}")
@@ -87,14 +91,14 @@ def native(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "") -> int:
 
 
 def unready() -> str:
-    """Why no kernel may run now, whatever it is given; kernels are of plain tensors, which transforms can't see into."""
+    """Why no kernel may run now, whatever it is given: transforms and modes can't see into a kernel."""
     if missing or FORCED == "reference":
         return missing or "LOSSMITH_BACKEND=reference"
     if torch._C._are_functorch_transforms_active():
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
-    if torch._C._len_torch_dispatch_stack() > 0:  # type: ignore[attr-defined]
+    if torch._C._len_torch_dispatch_stack() > 0:
         return "a dispatch mode is active"
     if torch._C._is_tracing():
         return "torch.jit.trace is active"

@@ -60,7 +60,7 @@ class _Writer:
         self.letters: dict[str, str] = {}
         self.lines: list[str] = []
         self.scope: dict[str, Any] = {name: getattr(words, name) for name in formula.words}
-        self.scope |= {name: called.bind(vars(words)) for name, called in formula.subformulas.items()}
+        self.scope |= {name: called.bind(vars(words)) for name, called in formula.called.items()}
         for name in (*formula.operands, *formula.parameters):
             self.scope[name] = symbol(self.letter(name))
         parts = [*(statement.value for statement in formula.statements), *formula.results]

@@ -6,13 +6,15 @@ kernel again. What is to be differentiated once more goes through the differenti
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ..backend import HALVES, native, unready
+from ..backend import HALVES, unready
+from ..native import core
 
 
 class Kernel(Protocol):
@@ -21,10 +23,6 @@ class Kernel(Protocol):
     @property
     def reduced(self) -> bool:
         """Whether the result is one number."""
-
-    @property
-    def rescales(self) -> bool:
-        """Whether a stored gradient may be multiplied: not in half precision, whose rounding must come last."""
 
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
@@ -38,12 +36,22 @@ class Kernel(Protocol):
         """The same value by differentiable operations."""
 
 
+@dataclass(slots=True)
+class Steps:
+    """The same loss by torch's operations: what a kernel can't do, or is differentiated again, goes through them."""
+
+    of: Callable[..., Tensor]
+    """The unreduced loss of the tensors that are differentiated (and of a target)."""
+    finish: Callable[[Tensor], Tensor]
+    """The reduction of unreduced losses."""
+
+
 def fused(kernel: Kernel, tensors: Sequence[Tensor]) -> Tensor:
     """The value of a kernel's call, differentiable in the tensors."""
     if torch.is_grad_enabled():
         for tensor in tensors:
             if tensor.requires_grad:
-                result: Tensor = _apply(kernel, *tensors)
+                result: Tensor = _apply(kernel, *tensors)  # type: ignore[no-untyped-call]
                 return result
     return kernel.run(tensors, (False,) * len(tensors), None)[0]
 
@@ -53,36 +61,39 @@ class Fused(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, kernel: Kernel, *tensors: Tensor) -> Tensor:
-        wanted = ctx.needs_input_grad[1:]
-        value, gradients = kernel.run(tensors, wanted, 1.0 if kernel.reduced else None)
-        ctx.kernel, ctx.fresh = kernel, kernel.reduced
-        ctx.save_for_backward(*tensors, *gradients)
+        reduced = kernel.reduced
+        value, gradients = kernel.run(tensors, ctx.needs_input_grad[1:], 1.0 if reduced else None)
+        ctx.kernel, ctx.fresh = kernel, reduced
+        if reduced:
+            ctx.save_for_backward(*tensors, *gradients)
+        else:
+            ctx.save_for_backward(*tensors)
         return value
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         kernel: Kernel = ctx.kernel
-        wanted = ctx.needs_input_grad[1:]
         saved = ctx.saved_tensors
-        tensors = saved[: len(wanted)]
-        if torch.is_grad_enabled() or unready() or not native("backward", (upstream,)):
-            return None, *_differentiated(kernel, tensors, wanted, upstream)
+        wanted = ctx.needs_input_grad[1:]
+        count = len(wanted)
+        if torch.is_grad_enabled() or unready() or core.survey(upstream) < 0:
+            return None, *_differentiated(kernel, saved[:count], wanted, upstream)
         if not kernel.reduced:
-            return None, *kernel.run(tensors, wanted, upstream)[1]
-        factor = upstream.item()
+            return None, *kernel.run(saved[:count], wanted, upstream)[1]
         fresh, ctx.fresh = ctx.fresh, False
-        rescaled = factor != 1 and kernel.rescales and math.isfinite(factor)
-        if fresh and (rescaled or factor == 1):
-            # saved tensors stay with the graph: what is handed out shares their memory, but neither identity nor version
-            gradients = [None if g is None else g.data for g in saved[len(wanted) :]]
-        else:
-            # in the same steps, so that a later backward gives the same bits
-            gradients = [*kernel.run(tensors, wanted, 1.0 if rescaled else factor)[1]]
-        if rescaled:
-            for gradient in gradients:
-                if gradient is not None:
-                    gradient.mul_(factor)
-        return None, *gradients
+        factor = upstream.item()
+        if factor == 1:
+            if fresh:
+                # what is handed out has the memory of the saved tensor, but not its identity or version
+                return None, *[None if g is None else g.data for g in saved[count:]]
+            return None, *kernel.run(saved[:count], wanted, 1.0)[1]
+        # a half precision gradient is rounded with the whole factor, an infinite factor would spoil what is masked
+        rescaled = math.isfinite(factor) and all([t.dtype not in HALVES for t in saved[:count]])
+        if not rescaled:
+            return None, *kernel.run(saved[:count], wanted, factor)[1]
+        # a later backward goes through the same steps, and gives the same bits
+        stored = saved[count:] if fresh else kernel.run(saved[:count], wanted, 1.0)[1]
+        return None, *[None if g is None else g.data.mul_(factor) for g in stored]
 
 
 # without the Python step that looks for torch.func transforms: under those no kernel runs
@@ -95,7 +106,7 @@ def empty_number(dtype: torch.dtype) -> Tensor:
 
 
 def widened(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Half precision as float32: where torch's operations follow a kernel, a gradient has several parts, rounded once."""
+    """Half precision as float32: where torch's operations follow a kernel, a gradient's parts are rounded once."""
     return tuple([t.float() if t.dtype in HALVES else t for t in tensors])
 
 

@@ -70,12 +70,14 @@ def binary_cross_entropy(
     """
     loss = "binary_cross_entropy"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    if not checks.alike(input, target):
+    alike = checks.alike(input, target)
+    if not alike:
         checks.real(loss, input=input, target=target)
         checks.floating(loss, input=input)
         checks.same_shape(loss, ValueError, input=input, target=target)
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
     checks.fits(loss, "mask", how.mask, input.shape, "the unreduced loss")
+
     def outside() -> Tensor | None:
         invalid = checks.within_unit(
             loss, "input", input, how.mask, "write torch.sigmoid(input), or better binary_cross_entropy_with_logits"
@@ -84,7 +86,7 @@ def binary_cross_entropy(
         return beyond if invalid is None else invalid if beyond is None else invalid | beyond
 
     domain = Domain(((0.0, 1.0, False), (0.0, 1.0, False)), outside)
-    return pointwise(loss, bce, (input, target), (), how, weight=weight, domain=domain)
+    return pointwise(loss, bce, (input, target), (), how, weight=weight, domain=domain, alike=alike)
 
 
 class BCELoss(Criterion, torch.nn.BCELoss):

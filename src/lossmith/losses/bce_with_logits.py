@@ -79,7 +79,8 @@ def binary_cross_entropy_with_logits(
     """
     loss = "binary_cross_entropy_with_logits"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    if not checks.alike(input, target):
+    alike = checks.alike(input, target)
+    if not alike:
         checks.real(loss, input=input, target=target)
         checks.floating(loss, input=input)
         checks.same_shape(loss, ValueError, input=input, target=target)
@@ -94,6 +95,7 @@ def binary_cross_entropy_with_logits(
         how,
         weight=weight,
         like=target if target.is_floating_point() else input,
+        alike=alike if pos_weight is None else 0,
     )
 
 

@@ -80,7 +80,8 @@ def cosine_embedding_loss(
 
     def of(input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         first, second = (hide_rows(rows.to(compute), how.mask, 1.0) for rows in (input1, input2))
-        return cosine_embedding.value(cosine(first, second), target.to(compute), margin)
+        values: Tensor = cosine_embedding.value(cosine(first, second), target.to(compute), margin)
+        return values
 
     steps = Steps(of, lambda values: reduced(loss, values, how, result))
     return pairwise(

@@ -106,7 +106,8 @@ def gaussian_nll_loss(
     """
     loss = "gaussian_nll_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
-    if not checks.alike(input, target):
+    alike = checks.alike(input, target)
+    if not alike:
         checks.real(loss, input=input, target=target)
         checks.broadcastable(loss, input=input, target=target)
         checks.outer_broadcast(loss, how.reduction, input=input, target=target)
@@ -114,7 +115,9 @@ def gaussian_nll_loss(
     if not isinstance(var, Tensor):
         variance = max(_not_negative(loss, var), eps)
         constant += 0.5 * math.log(variance) if variance != 0 else -math.inf
-        return pointwise(loss, gaussian_of_one_variance, (input, target), (variance, constant), how, composite=True)
+        return pointwise(
+            loss, gaussian_of_one_variance, (input, target), (variance, constant), how, composite=True, alike=alike
+        )
     shape = input.shape
     if target.shape != shape:
         shape = torch.broadcast_shapes(shape, target.shape)  # type: ignore[no-untyped-call]

@@ -69,15 +69,17 @@ def huber_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
     if not delta > 0:
         raise RuntimeError(f"{loss}: delta is {delta!r}, expected a number greater than 0, in the unit of the target")
-    if not checks.alike(input, target):
+    alike = checks.alike(input, target)
+    if not alike:
         checks.real(loss, input=input, target=target)
         checks.floating(loss, input=input)
         checks.broadcastable(loss, input=input, target=target)
         checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     checks.weight_of_input(loss, weight, input)
     if weight is not None:
+        alike = 0
         input = input.to(torch.promote_types(input.dtype, weight.dtype))
-    return pointwise(loss, huber, (input, target), (delta,), how, weight=weight, like=input)
+    return pointwise(loss, huber, (input, target), (delta,), how, weight=weight, like=input, alike=alike)
 
 
 class HuberLoss(Criterion, torch.nn.HuberLoss):

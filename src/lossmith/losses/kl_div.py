@@ -82,13 +82,14 @@ def kl_div(
     """
     loss = "kl_div"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    if not checks.alike(input, target):
+    alike = checks.alike(input, target)
+    if not alike:
         _floating(loss, input=input, target=target)
         checks.broadcastable(loss, input=input, target=target)
         checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     # torch divides a batchmean by the input's first size, even where the target broadcasts it to another
     batch = input.shape[0] if input.dim() > 0 else 1
-    return pointwise(loss, kl_of_logs if log_target else kl, (input, target), (), how, batch=batch)
+    return pointwise(loss, kl_of_logs if log_target else kl, (input, target), (), how, batch=batch, alike=alike)
 
 
 def _floating(loss: str, **tensors: Tensor) -> None:

@@ -68,13 +68,14 @@ def l1_loss(
     loss = "l1_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     checks.weight_of_input(loss, weight, input)
-    if weight is not None or not checks.alike(input, target):
+    alike = 0 if weight is not None else checks.alike(input, target)
+    if not alike:
         if how.reduction in ("mean", "batchmean") and not (input.is_complex() or target.is_complex()):
             checks.floating(loss, input=input, target=target)
         checks.broadcastable(loss, input=input, target=target)
         checks.outer_broadcast(loss, how.reduction, input=input, target=target)
         input, target = checks.broadcast(input, target, weight)
-    return pointwise(loss, l1, (input, target), (), how, weight=weight, weight_in_mean=True)
+    return pointwise(loss, l1, (input, target), (), how, weight=weight, weight_in_mean=True, alike=alike)
 
 
 class L1Loss(Criterion, torch.nn.L1Loss):

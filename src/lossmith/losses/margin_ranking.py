@@ -64,17 +64,18 @@ def margin_ranking_loss(
     """
     loss = "margin_ranking_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    if not checks.alike(input1, input2, target):
+    alike = checks.alike(input1, input2, target)
+    if not alike:
         checks.real(loss, input1=input1, input2=input2, target=target)
         if input1.dim() != input2.dim() or input1.dim() != target.dim():
             raise RuntimeError(
                 f"{loss}: All input tensors should have the same number of dimensions, got "
-                f"{checks.shapes(input1=input1, input2=input2, target=target)}; write target.unsqueeze(-1) for one target "
-                f"a row"
+                f"{checks.shapes(input1=input1, input2=input2, target=target)}; write target.unsqueeze(-1) for one "
+                f"target a row"
             )
         checks.broadcastable(loss, input1=input1, input2=input2, target=target)
         checks.outer_broadcast(loss, how.reduction, input1=input1, input2=input2, target=target)
-    return pointwise(loss, margin_ranking, (input1, input2, target), (float(margin),), how, integers=True)
+    return pointwise(loss, margin_ranking, (input1, input2, target), (float(margin),), how, integers=True, alike=alike)
 
 
 class MarginRankingLoss(Criterion, torch.nn.MarginRankingLoss):

@@ -71,13 +71,14 @@ def mse_loss(
     loss = "mse_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     checks.weight_of_input(loss, weight, input)
-    if weight is not None or not checks.alike(input, target):
+    alike = 0 if weight is not None else checks.alike(input, target)
+    if not alike:
         checks.real(loss, input=input, target=target)
         checks.floating(loss, input=input, target=target)
         checks.broadcastable(loss, input=input, target=target)
         checks.outer_broadcast(loss, how.reduction, input=input, target=target)
         input, target = checks.broadcast(input, target, weight)
-    return pointwise(loss, mse, (input, target), (), how, weight=weight, weight_in_mean=True)
+    return pointwise(loss, mse, (input, target), (), how, weight=weight, weight_in_mean=True, alike=alike)
 
 
 class MSELoss(Criterion, torch.nn.MSELoss):

@@ -77,7 +77,8 @@ def smooth_l1_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     if not beta >= 0:
         raise RuntimeError(f"{loss}: beta is {beta!r}, expected a number of 0 or more, in the unit of the target")
-    if not checks.alike(input, target):
+    alike = checks.alike(input, target)
+    if not alike:
         checks.real(loss, input=input, target=target)
         checks.floating(loss, input=input, target=target)
         checks.broadcastable(loss, input=input, target=target)
@@ -87,10 +88,10 @@ def smooth_l1_loss(
         limits = torch.finfo(dtypes(input, target)[0])
         if beta < limits.tiny:
             # 1 / beta may overflow there, and l1 differs by less than half of beta
-            return pointwise(loss, l1, (input, target), (), how)
+            return pointwise(loss, l1, (input, target), (), how, alike=alike)
         if beta > limits.max:
             beta = math.inf
-    return pointwise(loss, smooth_l1, (input, target), (beta,), how)
+    return pointwise(loss, smooth_l1, (input, target), (beta,), how, alike=alike)
 
 
 class SmoothL1Loss(Criterion, torch.nn.SmoothL1Loss):

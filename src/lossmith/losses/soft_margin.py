@@ -59,12 +59,13 @@ def soft_margin_loss(
     """
     loss = "soft_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    if not checks.alike(input, target):
+    alike = checks.alike(input, target)
+    if not alike:
         checks.real(loss, input=input, target=target)
         checks.floating(loss, input=input)
         checks.broadcastable(loss, input=input, target=target)
         checks.outer_broadcast(loss, how.reduction, input=input, target=target)
-    return pointwise(loss, soft_margin, (input, target), (), how, like=input)
+    return pointwise(loss, soft_margin, (input, target), (), how, like=input, alike=alike)
 
 
 class SoftMarginLoss(Criterion, torch.nn.SoftMarginLoss):

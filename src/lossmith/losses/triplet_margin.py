@@ -96,7 +96,8 @@ def triplet_margin_loss(
         far = distance(anchor, negative, p, eps)
         if swap:
             far = torch.minimum(far, distance(positive, negative, p, eps))
-        return triplet.value(distance(anchor, positive, p, eps), far, margin)
+        values: Tensor = triplet.value(distance(anchor, positive, p, eps), far, margin)
+        return values
 
     return pairwise(
         loss,

@@ -84,7 +84,10 @@ def triplet_margin_with_distance_loss(
 
         def of(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
             anchor, positive, negative = (full_precision(t) for t in (anchor, positive, negative))
-            return triplet.value(*_distances(loss, anchor, positive, negative, measure, swap, how.mask), margin)
+            values: Tensor = triplet.value(
+                *_distances(loss, anchor, positive, negative, measure, swap, how.mask), margin
+            )
+            return values
 
         return pairwise(
             loss,

@@ -61,7 +61,7 @@ bool is_plain(nb::handle object, DLTensor& view) {
         PyErr_Clear();  // a layout or a device that has no address
         return false;
     }
-    if (view.device.device_type != 1 || view.dtype.lanes != 1 || dtype_of(view) == Dtype::other) return false;
+    if (view.ndim > MAX_DIMS || view.device.device_type != 1 || view.dtype.lanes != 1 || dtype_of(view) == Dtype::other) return false;
     if (!view.data && count_of(view) != 0) return false;
     PyObject* self[] = {object.ptr()};
     PyObject* const negated = PyObject_VectorcallMethod(is_neg, self, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
@@ -92,67 +92,70 @@ Dtype dtype_of(const DLTensor& view) {
 // ----- layouts -----
 
 void Layout::grow(const DLTensor& view) {
-    const std::size_t dims = static_cast<std::size_t>(view.ndim);
-    if (dims > sizes_.size()) sizes_.insert(sizes_.begin(), dims - sizes_.size(), 1);
-    for (std::size_t d = 0; d < dims; ++d) {
-        std::int64_t& size = sizes_[sizes_.size() - dims + d];
+    for (; dims_ < view.ndim; ++dims_) {
+        for (int d = dims_; d > 0; --d) sizes_[d] = sizes_[d - 1];
+        sizes_[0] = 1;
+    }
+    for (int d = 0; d < view.ndim; ++d) {
+        std::int64_t& size = sizes_[dims_ - view.ndim + d];
         if (size == 1) size = view.shape[d];
         else if (view.shape[d] != size && view.shape[d] != 1) throw nb::value_error("shapes do not broadcast together");
     }
 }
 
 void Layout::add(const DLTensor& view, Strided& out) {
-    const std::size_t dims = static_cast<std::size_t>(view.ndim);
-    if (dims > sizes_.size()) throw nb::value_error("a tensor has more dimensions than the loss");
-    Entry entry{&out, std::vector<std::int64_t>(sizes_.size(), 0)};
-    for (std::size_t d = 0; d < dims; ++d) {
-        const std::size_t at = sizes_.size() - dims + d;
-        if (view.shape[d] == sizes_[at]) entry.strides[at] = view.shape[d] == 1 ? 0 : view.strides[d];
-        else if (view.shape[d] != 1) throw nb::value_error("a tensor does not broadcast to the shape of the loss");
+    if (view.ndim > dims_) throw nb::value_error("a tensor has more dimensions than the loss");
+    if (tensors_ == MAX_TENSORS) throw nb::value_error("too many tensors");
+    Entry& entry = entries_[tensors_++];
+    entry.out = &out;
+    const int lacking = dims_ - view.ndim;
+    for (int d = 0; d < dims_; ++d) {
+        const std::int64_t size = d < lacking ? 1 : view.shape[d - lacking];
+        if (size != sizes_[d] && size != 1) throw nb::value_error("a tensor does not broadcast to the shape of the loss");
+        entry.strides[d] = size == 1 ? 0 : view.strides[d - lacking];
     }
     out.data = static_cast<char*>(view.data);
     out.dtype = dtype_of(view);
-    entries_.push_back(std::move(entry));
 }
 
-bool Layout::simplify(Shape& shape) {
-    std::vector<std::size_t> order;
-    for (std::size_t d = 0; d < sizes_.size(); ++d)
-        if (sizes_[d] != 1) order.push_back(d);
+void Layout::simplify(Shape& shape) {
+    int order[MAX_DIMS], count = 0;
+    shape.count = 1;
+    for (int d = 0; d < dims_; ++d) {
+        shape.count *= sizes_[d];
+        if (sizes_[d] != 1) order[count++] = d;
+    }
     // what runs slowest in memory comes first; where a tensor is repeated, the next one decides
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-        for (const Entry& entry : entries_) {
-            const std::int64_t left = entry.strides[a], right = entry.strides[b];
+    const auto slower = [&](const int a, const int b) {
+        for (int t = 0; t < tensors_; ++t) {
+            const std::int64_t left = entries_[t].strides[a], right = entries_[t].strides[b];
             if (left != right && left != 0 && right != 0) return left > right;
         }
         return false;
-    });
-    std::vector<std::size_t> kept;  // the last original dimension of each joined one
-    std::vector<std::int64_t> joined;
-    for (const std::size_t d : order) {
-        const bool runs_on = !kept.empty() && std::all_of(entries_.begin(), entries_.end(), [&](const Entry& entry) {
-            return entry.strides[kept.back()] == entry.strides[d] * sizes_[d];
-        });
+    };
+    // by insertion: few dimensions, and the comparison need not be transitive where tensors are repeated
+    for (int i = 1; i < count; ++i)
+        for (int j = i; j > 0 && slower(order[j], order[j - 1]); --j) std::swap(order[j], order[j - 1]);
+    shape.dims = 0;
+    int last = -1;  // the last original dimension of the joined one
+    for (int i = 0; i < count; ++i) {
+        const int d = order[i];
+        bool runs_on = last >= 0;
+        for (int t = 0; runs_on && t < tensors_; ++t)
+            runs_on = entries_[t].strides[last] == entries_[t].strides[d] * sizes_[d];
         if (runs_on) {
-            joined.back() *= sizes_[d];
-            kept.back() = d;
+            shape.size[shape.dims - 1] *= sizes_[d];
         } else {
-            joined.push_back(sizes_[d]);
-            kept.push_back(d);
+            shape.size[shape.dims++] = sizes_[d];
         }
+        last = d;
+        for (int t = 0; t < tensors_; ++t) entries_[t].out->stride[shape.dims - 1] = entries_[t].strides[d];
     }
-    if (kept.size() > MAX_DIMS) return false;
-    shape.dims = static_cast<int>(kept.size());
-    shape.count = std::accumulate(sizes_.begin(), sizes_.end(), std::int64_t(1), std::multiplies<>());
-    for (std::size_t d = 0; d < kept.size(); ++d) {
-        shape.size[d] = joined[d];
-        for (const Entry& entry : entries_) entry.out->stride[d] = entry.strides[kept[d]];
-    }
-    if (kept.empty()) {
+    if (shape.dims == 0) {
         shape.dims = 1;
         shape.size[0] = 1;
+        for (int t = 0; t < tensors_; ++t) entries_[t].out->stride[0] = 0;
     }
-    return true;
 }
 
 // ----- memory -----

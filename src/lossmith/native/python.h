@@ -5,7 +5,6 @@
 #include <nanobind/nanobind.h>
 
 #include <cstdint>
-#include <vector>
 
 #include "tensor.h"
 
@@ -39,7 +38,8 @@ struct DLTensor {
 // Takes torch.Tensor and torch.nn.Parameter, the only types that are looked into.
 void use_torch(nb::object tensor_type, nb::object parameter_type);
 
-// Whether an object is a plain strided CPU tensor with memory of its own: not negated lazily, no subclass, no wrapper.
+// Whether an object is a plain strided CPU tensor with memory of its own: not negated lazily, no subclass, no wrapper;
+// of at most MAX_DIMS dimensions.
 // On success the view holds its address, dtype, shape and strides for as long as the object lives.
 bool is_plain(nb::handle object, DLTensor& view);
 
@@ -59,16 +59,16 @@ class Layout {
     // A tensor seen in the shape, its strides 0 where it is repeated; throws ValueError if it would enlarge the shape.
     void add(const DLTensor& view, Strided& out);
     // Drops dimensions of 1, orders the others as the first tensor lies in memory, and joins what lies in one run.
-    // Returns false if more than MAX_DIMS are left.
-    bool simplify(Shape& shape);
+    void simplify(Shape& shape);
 
   private:
-    std::vector<std::int64_t> sizes_;
+    static constexpr int MAX_TENSORS = 16;
+    int dims_ = 0, tensors_ = 0;
+    std::int64_t sizes_[MAX_DIMS];
     struct Entry {
         Strided* out;
-        std::vector<std::int64_t> strides;
-    };
-    std::vector<Entry> entries_;
+        std::int64_t strides[MAX_DIMS];
+    } entries_[MAX_TENSORS];
 };
 
 // ----- memory -----

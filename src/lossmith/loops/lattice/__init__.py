@@ -1,7 +1,8 @@
 """Losses over the alignments of two sequences."""
 
+from ..fused import Steps
 from .ctc import active_frames, ctc_nll
-from .native import Steps, lattice
+from .native import lattice
 from .sequences import LabelSequences, Lengths, label_sequences
 
 __all__ = ["LabelSequences", "Lengths", "Steps", "active_frames", "ctc_nll", "label_sequences", "lattice"]

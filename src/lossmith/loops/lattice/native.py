@@ -1,26 +1,16 @@
 """CTC on the compiled kernel, and the choice between it and the reference."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ...backend import HALVES, native
+from ...backend import native
 from ...native import core
 from ...reduction import Reduction, wants_gradient
-from ..fused import fused
+from ..fused import Steps, fused
 from .sequences import LabelSequences
-
-
-@dataclass(slots=True)
-class Steps:
-    """The same loss by torch's operations: what a kernel can't do, and what is differentiated again, goes through it."""
-
-    of: Callable[[Tensor], Tensor]
-    """The loss of each sample, of scores (T, N, C)."""
-    finish: Callable[[Tensor], Tensor]
-    """The reduction of the samples' losses."""
 
 
 def lattice(
@@ -33,16 +23,9 @@ def lattice(
         if native(loss, tensors, unfit):
             if wants_gradient(how):
                 # the kernel gives each sample's loss: weights that want a gradient get it from torch's operations
-                return steps.finish(fused(_Call(logits, blank, _Same(steps.of), False), tensors))
+                return steps.finish(fused(_Call(logits, blank, Steps(steps.of, lambda values: values), False), tensors))
             return fused(_Call(logits, blank, steps, how.reduction != "none"), tensors)
     return steps.finish(steps.of(scores))
-
-
-class _Same(Steps):
-    """No reduction."""
-
-    def __init__(self, of: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(of, lambda values: values)
 
 
 @dataclass(slots=True)
@@ -53,17 +36,11 @@ class _Call:
     blank: int
     steps: Steps
     reduced: bool
-    half: bool = False
-
-    @property
-    def rescales(self) -> bool:
-        return not self.half
 
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
     ) -> tuple[Tensor, list[Tensor | None]]:
         scores, labels, frames, lengths = tensors
-        self.half = scores.dtype in HALVES
         losses = torch.empty(scores.shape[1], dtype=torch.float64)
         gradient = factors = None
         if upstream is not None and wanted[0]:

@@ -1,15 +1,14 @@
 // Losses over pairs of vectors: cosine embedding and triplet margin, the value and the gradients in one pass.
 //
 // Each row is brought to contiguous numbers of the compute type (or used where it lies, if it is that) and swept twice,
-// while it is in the first cache: for the sums of its pairs, and for its gradients. Sums and gradients are computed in
-// double, in which no square of a float overflows or vanishes, and every gradient is rounded once. Squares of doubles
-// may do either; a row whose sums show it is summed again, scaled by a power of two.
+// while it is in the first cache: for the sums of its pairs, and for its gradients. Sums are computed in double, in
+// which no square of a float overflows or vanishes; squares of doubles may do either, and then the row is summed again,
+// scaled by a power of two. Gradients are computed in the compute type, and rounded once to a narrower one.
 #include "kernel.h"
 
 #include <omp.h>
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -65,30 +64,30 @@ template <typename Term>
 }
 
 // The greatest absolute value, NaN if there is one: as integers, numbers are in the same order and NaN is above them.
-template <typename T, typename Number>
-[[gnu::always_inline]] inline T greatest(const std::size_t n, const Number& number) {
+template <typename T, typename Element>
+[[gnu::always_inline]] inline T greatest(const std::size_t n, const Element& element) {
     using Bits = std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>;
     Bits top = 0;
     for (std::size_t i = 0; i < n; ++i) {
-        const Bits bits = std::bit_cast<Bits>(static_cast<T>(number(i))) & std::numeric_limits<Bits>::max();
+        const Bits bits = __builtin_bit_cast(Bits, element(i)) & std::numeric_limits<Bits>::max();
         top = bits > top ? bits : top;
     }
-    return std::bit_cast<T>(top);
+    return __builtin_bit_cast(T, top);
 }
 
 // A power of two near 1 / top, to scale by without rounding; it and its inverse are normal numbers.
 inline double inverse_near(const double top) {
-    const std::uint64_t exponent = std::bit_cast<std::uint64_t>(top) >> 52;
-    return std::bit_cast<double>((2046 - (exponent < 1 ? 1 : exponent > 2045 ? 2045 : exponent)) << 52);
+    const std::uint64_t exponent = __builtin_bit_cast(std::uint64_t, top) >> 52;
+    return __builtin_bit_cast(double, (2046 - (exponent < 1 ? 1 : exponent > 2045 ? 2045 : exponent)) << 52);
 }
 
-// Calls write(numbers...) with floats where those hold the numbers of a call in floats to their full precision, else with
-// doubles: converting every element takes longer than the arithmetic.
+// Calls write(numbers...) with numbers of type T where that has them to its full precision, else with doubles. Those
+// would do for all, but converting every element of a row takes longer than the arithmetic.
 template <typename T, typename Write, typename... N>
 [[gnu::always_inline]] inline void in_type_of(const Write& write, const N... numbers) {
     using Limits = std::numeric_limits<T>;
     const auto fits = [](const double x) {
-        return x == 0 || (std::abs(x) >= Limits::min() && std::abs(x) <= Limits::max());
+        return x == 0 || (abs(x) >= Limits::min() && abs(x) <= Limits::max());
     };
     if constexpr (sizeof(T) == 4)
         if ((fits(numbers) && ...)) return write(static_cast<T>(numbers)...);
@@ -96,6 +95,11 @@ template <typename T, typename Write, typename... N>
 }
 
 // ----- rows -----
+
+template <typename T>
+inline T number(const Numbers& numbers, const std::int64_t row) {
+    return load_one<T>(numbers.data, numbers.dtype, row * numbers.stride);
+}
 
 // The rows of a call as its kernel sees them, and the scratch of a thread.
 template <typename T>
@@ -114,9 +118,9 @@ class Rows {
         return copy(k);
     }
 
-    // Writes number(i) to the gradient of operand k, if it is wanted.
-    template <typename Number>
-    [[gnu::always_inline]] void gradient(const int k, const std::int64_t row, const Number& number) const {
+    // Writes element(i) to the gradient of operand k, if it is wanted.
+    template <typename Element>
+    [[gnu::always_inline]] void gradient(const int k, const std::int64_t row, const Element& element) const {
         const Vectors& to = call.gradients[k];
         if (!to.data) return;
         char* const place = at(to, row);
@@ -124,7 +128,7 @@ class Rows {
         T* const result = in_place ? reinterpret_cast<T*>(place) : copy(3);
         const std::size_t n = width;
 #pragma omp simd
-        for (std::size_t i = 0; i < n; ++i) result[i] = static_cast<T>(number(i));
+        for (std::size_t i = 0; i < n; ++i) result[i] = static_cast<T>(element(i));
         if (!in_place) store(result, place, to.dtype, to.inner_stride, n);
     }
 
@@ -164,6 +168,12 @@ struct Scaled {
 };
 
 template <typename T>
+inline Scaled<T> in_range(const std::size_t n, const T* const x) {
+    const T top = greatest<T>(n, [&](const std::size_t i) { return x[i]; });
+    return {x, top > 1 ? inverse_near(top) : 1};
+}
+
+template <typename T>
 struct Cosine {
     double product, xx, yy;  // x . y, and x . x and y . y with eps
 
@@ -187,17 +197,11 @@ struct CosineEmbedding {
         const std::size_t n = rows.width;
         Scaled<T> x{rows.operand(0, row)}, y{rows.operand(1, row)};
         Cosine<T> sums(n, x, y);
-        if constexpr (sizeof(T) == 8) {
-            if (!(sums.xx * sums.yy < infinity<double>)) {
-                for (Scaled<T>* const rescaled : {&x, &y}) {
-                    const double top = greatest<T>(n, [&](const std::size_t i) { return rescaled->x[i]; });
-                    if (top > 1) rescaled->inverse = inverse_near(top);
-                }
-                sums = Cosine<T>(n, x, y);
-            }
-        }
-        const double lengths = std::sqrt(sums.xx * sums.yy), cosine = sums.product / lengths;
-        const double target = static_cast<double>(load_one<T>(call.target.data, call.target.dtype, row * call.target.stride));
+        if constexpr (sizeof(T) == 8)
+            if (!(sums.xx * sums.yy < infinity<double>))
+                sums = Cosine<T>(n, x = in_range(n, x.x), y = in_range(n, y.x));
+        const double lengths = sqrt(sums.xx * sums.yy), cosine = sums.product / lengths;
+        const double target = static_cast<double>(number<T>(call.target, row));
         const auto loss = cosine_embedding<double>(cosine, target, call.margin);
         const double slope = loss[1] * weight;
         const auto gradient = [&](const int k, const Scaled<T> own, const double square, const Scaled<T> other) {
@@ -222,12 +226,15 @@ struct CosineEmbedding {
 template <typename T>
 class Euclidean {
    public:
-    using Number = double;  // what distances are compared in
+    using Compared = double;  // what distances are compared in
 
     Euclidean(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t)
         : x(x), y(y), eps(rows.call.eps) {
         const auto squares = [&] {
-            return total(rows.width, [&](const std::size_t i) { return direction<double>(i) * direction<double>(i); });
+            return total(rows.width, [&](const std::size_t i) {
+                const double x = direction<double>(i);
+                return x * x;
+            });
         };
         double square = squares();
         if constexpr (sizeof(T) == 8) {
@@ -236,7 +243,7 @@ class Euclidean {
                 square = squares();
             }
         }
-        const double root = std::sqrt(square);
+        const double root = sqrt(square);
         distance = root / inverse;
         slope = square == 0 ? 0 : 1 / root;
     }
@@ -258,7 +265,7 @@ class Euclidean {
 template <typename T>
 class Plain {
    public:
-    using Number = T;
+    using Compared = T;
 
     double distance = 0, slope = 0;
 
@@ -277,7 +284,7 @@ template <typename T>
 class Manhattan : public Plain<T> {
    public:
     Manhattan(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t) : Plain<T>(rows, x, y) {
-        this->distance = total(rows.width, [&](const std::size_t i) { return std::abs(this->difference(i)); });
+        this->distance = total(rows.width, [&](const std::size_t i) { return abs(this->difference(i)); });
         this->slope = 1;
     }
 
@@ -293,7 +300,7 @@ class Greatest : public Plain<T> {
     Greatest(const Rows<T>& rows, const T* const x, const T* const y, const std::size_t) : Plain<T>(rows, x, y) {
         top = greatest<T>(rows.width, [&](const std::size_t i) { return this->difference(i); });
         std::int64_t ties = 0;
-        for (std::size_t i = 0; i < rows.width; ++i) ties += std::abs(this->difference(i)) == top;
+        for (std::size_t i = 0; i < rows.width; ++i) ties += abs(this->difference(i)) == top;
         this->distance = static_cast<double>(top);
         this->slope = top == 0 ? 0 : 1 / static_cast<double>(ties);  // ties share it evenly
     }
@@ -308,26 +315,6 @@ class Greatest : public Plain<T> {
     T top;
 };
 
-// x ** exponent for x in 0 to 1 (not subnormal, and 0 gives anything) to about 1e-9: enough for floats, and vectorised.
-[[gnu::always_inline]] inline double quick_power(const double x, const double exponent) {
-    // x = 2 ** whole * m, m from sqrt(1/2) to sqrt(2); whole + 1023 and what is rounded below are made and taken apart
-    // in the low bits of a large number, since not every instruction set converts integers
-    constexpr std::uint64_t BIAS = 1023, LOWEST = std::bit_cast<std::uint64_t>(0x1.6a09e667f3bcdp-1);
-    const std::uint64_t bits = std::bit_cast<std::uint64_t>(x), biased = (bits - LOWEST + (BIAS << 52)) >> 52;
-    const double m = std::bit_cast<double>(bits - ((biased - BIAS) << 52));
-    const double whole = std::bit_cast<double>(biased | std::bit_cast<std::uint64_t>(0x1p52)) - (0x1p52 + 1023);
-    // log2(m) = 2 / log(2) * (t + t^3 / 3 + t^5 / 5 ...)
-    const double t = (m - 1) / (m + 1), s = t * t;
-    const double series = 1 + s * (1.0 / 3 + s * (1.0 / 5 + s * (1.0 / 7 + s * (1.0 / 9 + s * (1.0 / 11)))));
-    const double power = exponent * (whole + 2.8853900817779268 * t * series);
-    const double log2 = power > -1000 ? power : -1000;
-    const double shifted = log2 + 0x1.8p52, y = 0.69314718055994531 * (log2 - (shifted - 0x1.8p52));
-    const double fraction =
-        1 + y * (1 + y * (1.0 / 2 + y * (1.0 / 6 + y * (1.0 / 24 + y * (1.0 / 120 + y * (1.0 / 720 + y * (1.0 / 5040 +
-        y * (1.0 / 40320))))))));
-    return std::bit_cast<double>(std::bit_cast<std::uint64_t>(fraction) + (std::bit_cast<std::uint64_t>(shifted) << 52));
-}
-
 // Any other p above 0. The powers are of shares of the greatest difference; the directions are kept, powers being dear.
 template <typename T>
 class Minkowski : public Plain<T> {
@@ -336,11 +323,8 @@ class Minkowski : public Plain<T> {
         : Plain<T>(rows, x, y), directions(rows.direction(pair)) {
         const double p = rows.call.p;
         const T top = greatest<T>(rows.width, [&](const std::size_t i) { return this->difference(i); });
-        const bool scaled = top > 0 && top < infinity<T>;
-        const double scale = scaled ? static_cast<double>(top) : 1;
-        double sum = scaled && sizeof(T) == 4
-                         ? powers(rows.width, scale, p, [](const double x, const double e) { return quick_power(x, e); })
-                         : powers(rows.width, scale, p, [](const double x, const double e) { return std::pow(x, e); });
+        const double scale = top > 0 && top < infinity<T> ? static_cast<double>(top) : 1;
+        double sum = p >= 1 ? convex(rows.width, p, scale) : concave(rows.width, p, scale);
         this->slope = sum == 0 ? 0 : std::pow(sum, 1 / p - 1);
         if (p < 1) {
             // the root may overflow; the difference of two infinite distances would be NaN
@@ -357,23 +341,31 @@ class Minkowski : public Plain<T> {
     }
 
    private:
-    // The sum of the powers; the directions are those below p. For p below 1 they have no bound next to 0, and are 0.
-    template <typename Power>
-    [[gnu::always_inline]] double powers(const std::size_t n, const double scale, const double p, const Power& power) {
+    // Both give the sum of the powers, and leave the directions: the powers with an exponent less by 1.
+    double convex(const std::size_t n, const double p, const double scale) {
         double* const kept = directions;
-        if (p >= 1)
-            return total(n, [&](const std::size_t i) {
-                const double difference = static_cast<double>(this->difference(i)), share = std::abs(difference) / scale;
-                const double below = share == 0 ? 0 : power(share, p - 1);
-                kept[i] = std::copysign(below, difference);
-                return below * share;
-            });
         return total(n, [&](const std::size_t i) {
-            const double difference = static_cast<double>(this->difference(i)), share = std::abs(difference) / scale;
-            const double whole = share == 0 ? 0 : power(share, p);
+            const double difference = static_cast<double>(this->difference(i)), share = abs(difference) / scale;
+            const double below = power(share, p - 1);
+            kept[i] = std::copysign(below, difference);
+            return below * share;
+        });
+    }
+
+    double concave(const std::size_t n, const double p, const double scale) {
+        double* const kept = directions;
+        return total(n, [&](const std::size_t i) {
+            const double difference = static_cast<double>(this->difference(i)), share = abs(difference) / scale;
+            const double whole = power(share, p);
+            // next to 0 they have no bound, and are 0
             kept[i] = std::copysign(share <= 1e-12 || share == infinity<double> ? 0 : whole / share, difference);
             return whole;
         });
+    }
+
+    // For floats, in a way that is good enough for them, and vectorised.
+    [[gnu::always_inline]] static double power(const double x, const double exponent) {
+        return sizeof(T) == 4 ? exp(exponent * log(x)) : std::pow(x, exponent);
     }
 
     double* directions;
@@ -388,7 +380,7 @@ struct TripletMargin {
         const Distance<T> near(rows, anchor, positive, 0), far(rows, anchor, negative, 1);
         const Distance<T> other = swap ? Distance<T>(rows, positive, negative, 2) : far;
         double loss = 0, share = 0, near_slope = 0, far_slope = 0;
-        in_type_of<typename Distance<T>::Number>(
+        in_type_of<typename Distance<T>::Compared>(
             [&](const auto to_positive, const auto to_negative, const auto instead, const auto margin) {
                 const auto result = triplet(to_positive, minimum(to_negative, instead), margin);
                 loss = result[0], near_slope = result[1], far_slope = result[2];
@@ -399,7 +391,8 @@ struct TripletMargin {
         const double of_near = near_slope * weight * near.slope, of_far = far_slope * share * weight * far.slope;
         const double of_other = far_slope * (1 - share) * weight * other.slope;
         in_type_of<T>(
-            [&](const auto of_near, const auto of_far, const auto of_other) {
+            // the distances are looked at too: where one is beyond floats a difference may be
+            [&](const auto of_near, const auto of_far, const auto of_other, auto...) {
                 using C = std::remove_const_t<decltype(of_near)>;
                 const auto near_at = [&](const std::size_t i) { return of_near * near.template direction<C>(i); };
                 const auto far_at = [&](const std::size_t i) { return of_far * far.template direction<C>(i); };
@@ -413,16 +406,12 @@ struct TripletMargin {
                     rows.gradient(2, row, [&](const std::size_t i) { return -far_at(i); });
                 }
             },
-            of_near, of_far, of_other);
+            of_near, of_far, of_other, near.distance, far.distance, other.distance);
         return loss;
     }
 };
 
 // ----- the loop -----
-
-inline double number(const Numbers& numbers, const std::int64_t row) {
-    return load_one<double>(numbers.data, numbers.dtype, row * numbers.stride);
-}
 
 template <typename T, typename Loss>
 void run_piece(const PairwiseCall& call, const std::int64_t piece, const int thread) {
@@ -434,7 +423,7 @@ void run_piece(const PairwiseCall& call, const std::int64_t piece, const int thr
         T value = 0;
         if (!call.mask.data || call.mask.data[row * call.mask.stride]) {
             double weight = 1;
-            for (int k = 0; k < call.factors; ++k) weight *= number(call.factor[k], row);
+            for (int k = 0; k < call.factors; ++k) weight *= number<double>(call.factor[k], row);
             value = static_cast<T>(Loss::of(rows, row, weight * call.scale) * weight);
         } else {
             for (int k = 0; k < 3; ++k) rows.gradient(k, row, [](std::size_t) { return 0.0; });
@@ -458,12 +447,12 @@ auto piece_of(const PairwiseCall& call) {
 }
 
 void run(const PairwiseCall& call) {
-    const auto run_piece = call.wide ? piece_of<double>(call) : piece_of<float>(call);
+    const auto run_one = call.wide ? piece_of<double>(call) : piece_of<float>(call);
     const std::int64_t pieces = pairwise_pieces(call);
     const int threads = pieces < call.threads ? static_cast<int>(pieces) : call.threads;
     in_parallel(pieces, threads, [&](const std::int64_t piece) {
         // without a region of its own the number would be that of the caller's
-        run_piece(call, piece, threads > 1 ? omp_get_thread_num() : 0);
+        run_one(call, piece, threads > 1 ? omp_get_thread_num() : 0);
     });
 }
 

@@ -1,6 +1,6 @@
 """The pairwise loop on the compiled kernels, and the choice between them and the reference."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,22 +8,12 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import HALVES, native
+from ...backend import native
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
-from ..fused import empty_number, fused, widened
+from ..fused import Steps, empty_number, fused, widened
 
 Kind = Literal["cosine_embedding", "triplet_margin"]
-
-
-@dataclass(slots=True)
-class Steps:
-    """The same loss by torch's operations: what a kernel can't do, and what is differentiated again, goes through it."""
-
-    of: Callable[..., Tensor]
-    """The unreduced loss of the vectors and, if there is one, the target."""
-    finish: Callable[[Tensor], Tensor]
-    """The reduction of unreduced losses."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -79,7 +69,7 @@ def pairwise(
             if not in_torch:
                 call.factors = len(factors)
                 return fused(call, (*vectors, *targets, *factors, *masks))
-            # the kernel gives the unreduced loss; on_empty, and weights that want a gradient, are for torch's operations
+            # the kernel gives unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
             call.divisor, call.result, call.bare = 0.0, compute, True
             return steps.finish(fused(call, (*widened(vectors), *targets, *masks)))
     return steps.finish(steps.of(*vectors, *targets))
@@ -116,22 +106,16 @@ class _Call:
     masked: bool = False
     bare: bool = False
     """Whether weighing and reducing are left to torch."""
-    half: bool = False
 
     @property
     def reduced(self) -> bool:
         return self.divisor != 0
-
-    @property
-    def rescales(self) -> bool:
-        return not self.half
 
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
     ) -> tuple[Tensor, list[Tensor | None]]:
         count = 2 if self.kind == "cosine_embedding" else 3
         vectors, rest = tensors[:count], [*tensors[count:]]
-        self.half = any([v.dtype in HALVES for v in vectors])
         target = _as_numbers(rest.pop(0), self.shape) if self.targeted else None
         factors: list[Any] = [_as_numbers(f, self.shape) for f in rest[: self.factors]]
         mask = _as_numbers(rest[self.factors], self.shape) if self.masked else None

@@ -60,7 +60,7 @@ void add_weights(Layout& layout, PointwiseCall& call, const nb::tuple& factors, 
 // None or (low, high, NaN is inside).
 bool pointwise(int formula, bool wide, const nb::tuple& operands, const nb::tuple& parameters, const nb::tuple& bounds,
                const nb::tuple& factors, nb::handle mask, double scale, double divisor, nb::handle value,
-               const nb::tuple& gradients, int threads) {
+               const nb::list& gradients, int threads) {
     if (formula < 0 || formula >= static_cast<int>(std::size(FORMULAS))) throw nb::value_error("no such formula");
     PointwiseCall call;
     call.formula = formula;
@@ -109,7 +109,7 @@ bool pointwise(int formula, bool wide, const nb::tuple& operands, const nb::tupl
     } else if (count_of(result) != 1) {
         throw nb::value_error("a reduced loss is one number");
     }
-    if (!layout.simplify(call.shape)) throw nb::value_error("more than 8 dimensions that do not lie in one run");
+    layout.simplify(call.shape);
     // what is written must not be a repeated place
     for (int d = 0; d < call.shape.dims; ++d)
         for (const Strided* out : {&call.value, &call.gradient[0], &call.gradient[1], &call.gradient[2], &call.gradient[3]})
@@ -140,7 +140,7 @@ double weigh(const nb::tuple& factors, nb::handle mask, bool wide, int threads) 
     if (!mask.is_none()) layout.grow(view_of(mask));
     add_weights(layout, call, factors, mask);
     if (!call.factors && !call.mask.data) throw nb::value_error("there is nothing to weigh");
-    if (!layout.simplify(call.shape)) throw nb::value_error("more than 8 dimensions that do not lie in one run");
+    layout.simplify(call.shape);
     call.threads = threads_for(call.shape.count, threads);
     bool outside = false;
     return total(chosen_pointwise_kernels().weigh, call, outside);

@@ -2,14 +2,13 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import HALVES, dtypes, native
+from ...backend import dtypes, native
 from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, divisor_of, reduce, wants_gradient
@@ -34,32 +33,42 @@ def pointwise(
     like: Tensor | None = None,
     composite: bool = False,
     integers: bool = False,
+    alike: int = 0,
 ) -> Tensor:
-    """Runs a formula over broadcast operands and reduces; see `reference.pointwise`, which runs what this can't."""
+    """Runs a formula over broadcast operands and reduces; see `reference.pointwise`, which runs what this can't.
+
+    alike: what `checks.alike` found of the operands.
+    """
     if not torch.compiler.is_compiling():
-        tensors = tuple([o for o in operands if isinstance(o, Tensor)])
-        extras = tuple([t for t in (weight, how.sample_weight, how.mask) if t is not None])
+        tensors, numbers = _apart(operands)
+        extras: tuple[Tensor, ...] = ()
+        if weight is not None or how.sample_weight is not None or how.mask is not None:
+            extras = tuple([t for t in (weight, how.sample_weight, how.mask) if t is not None])
         unfit = ""
-        if integers and not any([t.is_floating_point() for t in tensors]):
+        if _place(formula) is None:
+            unfit = _NOT_COMPILED
+        elif (
+            integers
+            and not alike
+            and not tensors[0].is_floating_point()
+            and not any([t.is_floating_point() for t in tensors])
+        ):
             unfit = "the arithmetic is that of integers"
-        found = _runs(formula, tensors + extras, unfit)
+        found = native(formula.name, tensors + extras, unfit, 0 if extras else alike)
         if found:
             if found == 2 or found == 3:  # float32 or float64 throughout
                 compute = result = tensors[0].dtype
             else:
                 compute, result = dtypes(*operands, like=like, composite=composite, integers=integers)
-            shape = _shape(tensors, found)
-
-            def finish(values: Tensor) -> Tensor:
-                return reference.finish(loss, values, how, result, weight, weight_in_mean, batch)
-
-            call = _Call(loss, formula, operands, parameters, how, domain, compute, shape, finish)
-            if extras or how.normalizer is not None or how.reduction == "none" or not shape.numel():
+            shape = tensors[0].shape if found > 1 else _shape(tensors)
+            tail = (weight, weight_in_mean, batch)
+            call = _Call(loss, formula, len(tensors), numbers, parameters, how, domain, compute, result, shape, tail)
+            elements = shape.numel()
+            if extras or how.normalizer is not None or how.reduction == "none" or not elements:
                 checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
                 checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
                 wide = compute == torch.float64
                 call.settle(
-                    result,
                     lambda: divisor_of(
                         how, shape, wide=wide, weight=weight, weight_in_mean=weight_in_mean, batch=batch
                     ),
@@ -68,11 +77,12 @@ def pointwise(
                     how.mask,
                 )
                 return call.finished(tensors)
-            if how.reduction == "batchmean":
-                call.divisor = float(batch if batch is not None else shape[0] if shape else 1)
+            if how.reduction == "mean":
+                call.divisor = elements
+            elif how.reduction == "sum":
+                call.divisor = 1.0
             else:
-                call.divisor = float(shape.numel()) if how.reduction == "mean" else 1.0
-            call.result = result
+                call.divisor = float(batch if batch is not None else shape[0] if shape else 1)
             return fused(call, tensors)
     return reference.pointwise(
         loss,
@@ -112,26 +122,24 @@ def pointwise_rows(
         return reduce(loss, values.sum(-1) / classes, how, result)
 
     if not torch.compiler.is_compiling():
-        tensors = tuple([o for o in operands if isinstance(o, Tensor)])
+        tensors, numbers = _apart(operands)
         extras = tuple([t for t in (weight, how.sample_weight, how.mask) if t is not None])
         each = _shape(tensors)
-        fits = weight is None or torch.broadcast_shapes(each, weight.shape) == each  # type: ignore[no-untyped-call]
-        unfit = "" if fits else "the weight enlarges the loss"
-        if _runs(formula, tensors + extras, unfit):
+        unfit = _NOT_COMPILED if _place(formula) is None else ""
+        if weight is not None and torch.broadcast_shapes(each, weight.shape) != each:  # type: ignore[no-untyped-call]
+            unfit = "the weight enlarges the loss"
+        if native(formula.name, tensors + extras, unfit):
             classes = each[-1]
-            scale, mask = (None if t is None else t.unsqueeze(-1) for t in (how.sample_weight, how.mask))
-            factors = tuple([t for t in (weight, scale) if t is not None])
             checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
+            scale, mask = (None if t is None else t.unsqueeze(-1) for t in (how.sample_weight, how.mask))
             of_rows = how._replace(mask=mask)
-            call = _Call(loss, formula, operands, parameters, of_rows, None, compute, each, finish)
-            in_torch = wants_gradient(how, weight) or how.reduction == "none" or classes == 0
+            call = _Call(loss, formula, len(tensors), numbers, parameters, of_rows, None, compute, result, each, finish)
             call.settle(
-                result,
                 lambda: classes * divisor_of(how, shape, wide=compute == torch.float64),
-                in_torch,
-                factors,
+                wants_gradient(how, weight) or how.reduction == "none" or classes == 0,
+                tuple([t for t in (weight, scale) if t is not None]),
                 mask,
-                sum_divisor=float(classes),
+                of_sum=float(classes),
             )
             return call.finished(tensors)
     rows = [hide_rows(o.to(compute), how.mask, 1.0) if isinstance(o, Tensor) else o for o in operands]
@@ -140,17 +148,18 @@ def pointwise_rows(
     return finish(values)
 
 
-def _runs(formula: Formula, tensors: tuple[Tensor, ...], unfit: str) -> int:
-    """Whether the kernel runs a formula; see `backend.native`."""
-    if _place(formula) is None:
-        unfit = "the formula is not among those that are compiled"
-    return native(formula.name, tensors, unfit)
+def _apart(operands: Sequence[Tensor | float]) -> tuple[tuple[Tensor, ...], tuple[float, ...]]:
+    """The operands that are tensors, and the numbers, which come after them."""
+    if type(operands[-1]) is float:
+        return _apart(operands[:-1])[0], (operands[-1],)
+    return operands, ()  # type: ignore[return-value]
 
 
-def _shape(tensors: tuple[Tensor, ...], found: int = 1) -> torch.Size:
-    if found > 1:
-        return tensors[0].shape
+def _shape(tensors: tuple[Tensor, ...]) -> torch.Size:
     return torch.broadcast_shapes(*(t.shape for t in tensors))  # type: ignore[no-untyped-call, no-any-return]
+
+
+_NOT_COMPILED = "the formula is not among those that are compiled"
 
 
 @functools.cache
@@ -162,48 +171,61 @@ def _place(formula: Formula) -> int | None:
     return place
 
 
-@dataclass(slots=True)
+Tail = tuple[Tensor | None, bool, int | None] | Callable[[Tensor], Tensor]
+"""What `reference.finish` gets besides (weight, weight_in_mean, batch), or what to call instead of it."""
+
+
 class _Call:
     """One call of the kernel. Its tensors come apart: the operands, the factors, the mask."""
 
-    loss: str
-    formula: Formula
-    operands: Sequence[Tensor | float]
-    parameters: Sequence[float]
-    how: Reduction
-    domain: Domain | None
-    compute: torch.dtype
-    shape: torch.Size
-    finish: Callable[[Tensor], Tensor]
-    """Weighs and reduces unreduced losses by torch's operations."""
-    result: torch.dtype = torch.float32
-    divisor: float = 0.0
-    """What the sum of the losses is divided by; 0 where each stays by itself."""
-    factors: tuple[Tensor, ...] = ()
-    mask: Tensor | None = None
-    bare: bool = False
-    """Whether weighing and reducing are left to torch."""
+    __slots__ = (
+        "bare", "compute", "count", "divisor", "domain", "factors", "formula", "how", "loss", "mask", "numbers",
+        "parameters", "result", "shape", "tail",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        loss: str,
+        formula: Formula,
+        count: int,
+        numbers: tuple[float, ...],
+        parameters: Sequence[float],
+        how: Reduction,
+        domain: Domain | None,
+        compute: torch.dtype,
+        result: torch.dtype,
+        shape: torch.Size,
+        tail: Tail,
+    ) -> None:
+        self.loss, self.formula, self.count, self.numbers, self.parameters = loss, formula, count, numbers, parameters
+        self.how, self.domain, self.compute, self.result, self.shape = how, domain, compute, result, shape
+        self.tail = tail
+        self.divisor: float = 0.0
+        """What the sum of the losses is divided by; 0 where each stays by itself."""
+        self.factors: tuple[Tensor, ...] = ()
+        self.mask: Tensor | None = None
+        self.bare = False
+        """Whether weighing and reducing are left to torch."""
 
     def settle(
         self,
-        result: torch.dtype,
         divisor: Callable[[], float],
         in_torch: bool,
         factors: tuple[Tensor, ...],
         mask: Tensor | None,
-        sum_divisor: float = 1.0,
+        of_sum: float = 1.0,
     ) -> None:
         """Decides how a call with weights, a mask or a normaliser, or without a reduction, is divided."""
         self.mask = mask
         if not in_torch and self.how.reduction != "none":
-            self.divisor = sum_divisor if self.how.reduction == "sum" else divisor()
+            self.divisor = of_sum if self.how.reduction == "sum" else divisor()
             # a divisor of 0 is ruled by `on_empty`, in torch
             in_torch = self.divisor == 0 or not self.shape.numel()
         if in_torch:
             # the kernel gives the unreduced loss; weights that want a gradient get theirs from torch's operations
-            self.divisor, self.result, self.bare = 0.0, self.compute, True
+            self.divisor, self.bare = 0.0, True
         else:
-            self.factors, self.result = factors, result
+            self.factors = factors
 
     def finished(self, tensors: tuple[Tensor, ...]) -> Tensor:
         """The reduced loss of the operands."""
@@ -212,76 +234,70 @@ class _Call:
         value = fused(self, (*tensors, *self.factors, *(() if self.mask is None else (self.mask,))))
         return self.finish(value) if self.bare else value
 
+    def finish(self, values: Tensor) -> Tensor:
+        """Weighs and reduces unreduced losses by torch's operations."""
+        if callable(self.tail):
+            return self.tail(values)
+        return reference.finish(self.loss, values, self.how, self.result, *self.tail)
+
     @property
     def reduced(self) -> bool:
         return self.divisor != 0
 
-    @property
-    def rescales(self) -> bool:
-        return all([o.dtype not in HALVES for o in self.operands if isinstance(o, Tensor)])
-
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
-    ) -> tuple[Tensor, list[Tensor | None]]:
-        shape, compute = self.shape, self.compute
-        operands: list[Any] = []
-        gradients: list[Tensor | None] = []
-        position = 0
-        for operand, differentiable in zip(self.operands, self.formula.differentiable, strict=True):
-            if not isinstance(operand, Tensor):
-                operands.append(operand)
-                gradients.append(None)
-                continue
-            operand = tensors[position]
-            operands.append(operand)
-            if not (upstream is not None and wanted[position] and differentiable):
-                gradients.append(None)
-            elif operand.shape == shape:
-                gradients.append(torch.empty_like(operand))
-            else:
-                gradients.append(torch.empty(shape, dtype=compute))
-            position += 1
-        factors = tensors[position : position + len(self.factors)]
-        mask = None if self.mask is None else tensors[-1]
+    ) -> tuple[Tensor, Sequence[Tensor | None]]:
+        shape, compute, count = self.shape, self.compute, self.count
+        result = compute if self.bare else self.result
+        operands = tensors[:count]
+        gradients: list[Tensor | None] = [None] * (count + len(self.numbers))
+        if upstream is not None:
+            for i, operand in enumerate(operands):
+                if wanted[i] and self.formula.differentiable[i]:
+                    whole = operand.shape == shape
+                    gradients[i] = torch.empty_like(operand) if whole else torch.empty(shape, dtype=compute)
+        factors: tuple[Any, ...] = ()
+        mask = None
+        if len(tensors) > count:
+            factors = tuple(tensors[count : count + len(self.factors)])
+            mask = None if self.mask is None else tensors[-1]
         divisor, scale = self.divisor, 1.0
-        if upstream is None and not self.reduced:
-            first = tensors[0]
-            value = (
-                torch.empty_like(first, dtype=self.result)
-                if first.shape == shape
-                else torch.empty(shape, dtype=self.result)
-            )
-        else:
-            value = empty_number(self.result)
-            if not self.reduced:
-                divisor, factors = 1.0, (*factors, upstream)  # type: ignore[arg-type]
-            elif upstream is not None:
+        if divisor:
+            value = empty_number(result)
+            if upstream is not None:
                 scale = upstream / divisor  # type: ignore[assignment]
+        elif upstream is not None:
+            value = empty_number(result)
+            divisor, factors = 1.0, (*factors, upstream)
+        else:
+            first = operands[0]
+            whole = first.shape == shape
+            value = torch.empty_like(first, dtype=result) if whole else torch.empty(shape, dtype=result)
         inside = core.pointwise(
             _place(self.formula),
-            compute == torch.float64,
-            tuple(operands),
-            tuple(self.parameters),
+            compute is torch.float64,
+            (*operands, *self.numbers),
+            self.parameters,
             () if self.domain is None else self.domain.bounds,
-            tuple(factors),
+            factors,
             mask,
             scale,
             divisor,
             value,
-            tuple(gradients),
+            gradients,
             torch.get_num_threads(),
         )
         if not inside and self.domain is not None:
             self.domain.outside()
-        found = [g for g, o in zip(gradients, self.operands, strict=True) if isinstance(o, Tensor)]
-        for i, gradient in enumerate(found):
+        if len(gradients) != len(tensors):
+            gradients = gradients[:count] + [None] * (len(tensors) - count)
+        for i, gradient in enumerate(gradients):
             if gradient is not None and gradient.shape != tensors[i].shape:
-                found[i] = gradient.sum_to_size(tensors[i].shape).to(tensors[i].dtype)
-        return value, found + [None] * (len(tensors) - len(found))
+                gradients[i] = gradient.sum_to_size(tensors[i].shape).to(tensors[i].dtype)
+        return value, gradients
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
-        rest = iter(tensors)
-        operands = [next(rest) if isinstance(o, Tensor) else o for o in self.operands]
+        operands: list[Tensor | float] = [*tensors[: self.count], *self.numbers]
         values = reference.unreduced_losses(
             self.loss, self.formula, operands, self.parameters, self.how.mask, self.domain, self.compute
         )

@@ -1,6 +1,5 @@
 """The rowwise loop on the compiled kernels, and the choice between them and the reference."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import HALVES, native
+from ...backend import native
 from ...native import core
 from ...reduction import Reduction, wants_gradient
 from ..fused import empty_number, fused, widened
@@ -25,7 +24,7 @@ Aims = TypeVar("Aims")
 
 @dataclass(slots=True)
 class Steps(Generic[Aims]):
-    """The same loss by torch's operations: what a kernel can't do, and what is differentiated again, goes through it."""
+    """The same loss by torch's operations: what a kernel can't do, or is differentiated again, goes through them."""
 
     read: Callable[[Tensor], Aims]
     """Reads and checks the target: raises where a label is out of range."""
@@ -59,7 +58,7 @@ def rowwise(
     kernel can run it.
     """
     if not torch.compiler.is_compiling():
-        compute, result = dtypes
+        compute = dtypes[0]
         if input.dim() == 0 or input.shape[dim] == 0:
             unfit = "there are no classes"
         elif weight is not None and weight.requires_grad and torch.is_grad_enabled():
@@ -85,7 +84,7 @@ def rowwise(
                     return fused(call, (input, target, *factors, *masks, *weights))
                 except _NothingCounts:
                     pass
-            # the kernel gives the unreduced loss; on_empty, and weights that want a gradient, are for torch's operations
+            # the kernel gives unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
             call.counting, call.divisor, call.factors, call.masked = _NUMBER, 0.0, 0, bool(masks)
             call.dtypes, call.bare = (compute, compute), True
             return steps.finish(fused(call, (*widened((input, target)), *masks, *weights)), steps.read(target))
@@ -133,22 +132,16 @@ class _Call:
     masked: bool = False
     bare: bool = False
     """Whether weighing and reducing are left to torch."""
-    half: bool = False
 
     @property
     def reduced(self) -> bool:
         return self.counting != _NUMBER or self.divisor != 0
-
-    @property
-    def rescales(self) -> bool:
-        return not self.half
 
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
     ) -> tuple[Tensor, list[Tensor | None]]:
         input, target = tensors[:2]
         compute, result = self.dtypes
-        self.half = input.dtype in HALVES or target.dtype in HALVES
         at = 2 + self.factors
         factors: tuple[Any, ...] = tuple(tensors[2:at])
         mask = tensors[at] if self.masked else None
