@@ -150,6 +150,14 @@ def dtypes(
     return promoted if whole else compute, result
 
 
+def dtypes_of(alike: int, *operands: Tensor) -> tuple[torch.dtype, torch.dtype]:
+    """`dtypes` of tensors of which `checks.alike` is known."""
+    return _ALIKE[alike] if alike in _ALIKE else dtypes(*operands)
+
+
+_ALIKE = {2: (torch.float32, torch.float32), 3: (torch.float64, torch.float64)}
+
+
 def wide(tensor: Tensor) -> Tensor:
     """The tensor in float64 (complex128), where the device has it: squares of float32 neither overflow nor vanish."""
     if tensor.device.type == "mps":

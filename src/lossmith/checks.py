@@ -38,6 +38,14 @@ def alike(*tensors: object) -> int:
     return found + 1 if found > 0 else 0
 
 
+def alike_rows(scores: object, labels: object, sets: bool = False) -> int:
+    """The same for scores (N, C, ...) with int64 labels for each row; sets: rows of labels, in the scores' shape."""
+    if torch.compiler.is_compiling() or core is None:
+        return 0
+    found: int = core.survey_rows(scores, labels, sets)
+    return found and found + 1
+
+
 def tensor(loss: str, name: str, value: object) -> None:
     """Raises TypeError unless `value` is a tensor."""
     if not isinstance(value, Tensor):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from cases import CASES, Arguments, Case
 from lossmith import backend
@@ -111,6 +112,15 @@ def same(given: Any, expected: Any, **tolerances: float) -> None:
 
 def identical(given: Any, expected: Any) -> None:
     same(given, expected, rtol=0, atol=0)
+
+
+def same_bits(given: Any, expected: Any) -> None:
+    """The same numbers, the signs of zeros and of NaN among them."""
+    pairs = zip(tree_leaves(given), tree_leaves(expected), strict=True)
+    for i, (x, y) in enumerate(pairs):
+        assert x.dtype == y.dtype and x.shape == y.shape
+        if not torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (x, y))):
+            raise AssertionError(f"result {i}: {(x != y).sum()} of {x.numel()} numbers differ, {x} from {y}")
 
 
 def random_tensor(

@@ -13,22 +13,27 @@ import torch
 from torch import Tensor
 
 import lossmith.functional as LF
-from cases import Arguments
+from cases import Arguments, Case
 from conftest import everything
 
 from .conftest import (
     each_case,
     each_dtype,
     evaluate,
-    identical,
     leaves_of,
     mask_for,
     ran_natively,
     random_tensor,
     run_python,
+    same_bits,
 )
 
-NUMBERS = (1, 2, 3, 7)
+NUMBERS = (1, 2, 3, 7) if everything() else (1, 2, 7)
+
+
+def size(case: Case) -> int:
+    """Samples for several pieces; a sequence is a few hundred times the work of its scores."""
+    return (9000 if everything() else 1000) if "ctc" in case.loss else 40_000 if everything() else 15_000
 
 
 def logits(*shape: int) -> Tensor:
@@ -78,7 +83,7 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
     ),
     "sets of labels": (
         LF.multilabel_margin_loss,
-        lambda: {"input": logits(900, 100), "target": labels(900, 100, classes=200) - 100},
+        lambda: {"input": logits(900, 100), "target": (labels(900, 100, classes=200) - 100).clamp(min=-1)},
         ("input",),
     ),
     "broadcast": (
@@ -115,6 +120,11 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
 each_large = pytest.mark.parametrize("name", LARGE)
 
 
+def of_kernels(case: Case) -> tuple[str, ...]:
+    """The leaves whose gradients kernels compute: those of weights are torch's work."""
+    return tuple(name for name in leaves_of(case) if name != "weight")
+
+
 def results(function: Callable[..., Tensor], arguments: Arguments, leaves: tuple[str, ...]) -> list[Any]:
     """The reduced and the unreduced loss with its gradients."""
     found: list[Any] = []
@@ -130,15 +140,13 @@ def results(function: Callable[..., Tensor], arguments: Arguments, leaves: tuple
 @each_dtype
 @each_case
 def test_p10_any_number_of_threads_gives_the_same_bits(case, dtype, threads):
-    arguments = case(9000 if "ctc" in case.loss else 25_000, dtype=dtype)
-    if not everything() and "ctc" in case.loss:
-        arguments = case(1500, dtype=dtype)
+    arguments = case(size(case), dtype=dtype)
     expected = None
     for number in NUMBERS:
         threads(number)
-        found = results(case.function, arguments, leaves_of(case))
+        found = results(case.function, arguments, of_kernels(case))
         expected = expected or found
-        identical(found, expected)
+        same_bits(found, expected)
 
 
 @each_large
@@ -150,20 +158,20 @@ def test_p10_large_calls_too_and_from_run_to_run(name, threads):
         threads(number)
         found = results(function, arguments, leaves)
         expected = expected or found
-        identical(found, expected)
+        same_bits(found, expected)
 
 
 @each_case
 def test_p10_weights_and_masks_too(case, threads):
-    arguments = case(1500 if "ctc" in case.loss else 25_000)
+    arguments = case(size(case))
     shape = case.shape(arguments)
     given = {"mask": mask_for(shape), "sample_weight": random_tensor(shape, 1, 0.2, 2.0)}
     expected = None
     for number in NUMBERS:
         threads(number)
-        found = results(case.function, {**arguments, **given}, leaves_of(case))
+        found = results(case.function, {**arguments, **given}, of_kernels(case))
         expected = expected or found
-        identical(found, expected)
+        same_bits(found, expected)
 
 
 def test_p10_the_gradient_of_what_is_repeated(threads):
@@ -175,10 +183,11 @@ def test_p10_the_gradient_of_what_is_repeated(threads):
             threads(number)
             found = results(LF.mse_loss, {"input": x, "target": y.reshape(shape)}, ("target",))
             expected = expected or found
-            identical(found, expected)
+            same_bits(found, expected)
 
 
 def test_p10_the_gradient_of_a_weight(threads):
+    """Of which torch's operations make a part."""
     x, y, weight = logits(3000, 100), logits(3000, 100) + 1, logits(3000, 1).abs()
     expected = None
     for number in NUMBERS:
@@ -186,7 +195,7 @@ def test_p10_the_gradient_of_a_weight(threads):
         arguments = {"input": x, "target": y, "sample_weight": weight}
         found = results(LF.mse_loss, arguments, ("input", "sample_weight"))
         expected = expected or found
-        identical(found, expected)
+        same_bits(found, expected)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="threads are counted in /proc")
@@ -195,8 +204,8 @@ def test_they_do_run_in_threads():
 import os, torch, lossmith
 x = torch.zeros(200_000)
 lossmith.functional.mse_loss(x, x)
-before = len(os.listdir("/proc/self/task"))
 torch.set_num_threads(7)
+before = len(os.listdir("/proc/self/task"))
 lossmith.functional.mse_loss(x[:1000], x[:1000])
 few = len(os.listdir("/proc/self/task"))
 lossmith.functional.mse_loss(x, x)
@@ -220,7 +229,7 @@ def test_in_a_second_thread(name, threads):
     thread = threading.Thread(target=lambda: found.extend(results(function, arguments, leaves)))
     thread.start()
     thread.join()
-    identical(found, expected)
+    same_bits(found, expected)
 
 
 @pytest.mark.parametrize("pool", [ThreadPool, ThreadPoolExecutor], ids=lambda pool: pool.__name__)
@@ -236,7 +245,7 @@ def test_in_a_pool_of_threads(pool, threads):
     with pool(4) as workers:
         for _ in range(3):
             for found, right in zip(workers.map(evaluated, calls), expected, strict=True):
-                identical(found, right)
+                same_bits(found, right)
 
 
 def test_backward_in_another_thread_than_forward(threads):
@@ -247,7 +256,7 @@ def test_backward_in_another_thread_than_forward(threads):
     thread = threading.Thread(target=loss.backward)
     thread.start()
     thread.join()
-    identical(x.grad, expected)
+    same_bits(x.grad, expected)
 
 
 # ----- after a fork -----
@@ -266,18 +275,20 @@ upstreams = {"1": torch.tensor(1.0), "0.37": torch.tensor(0.37)}
 def bits(call, upstream):
     function, arguments, leaves = call
     loss, gradients = evaluate(function, arguments, leaves, upstream)
-    return [loss.numpy().tobytes(), *(g.contiguous().numpy().tobytes() for g in gradients.values())]
+    return [loss.numpy().tobytes(), *(g.numpy().tobytes() for g in gradients.values())]
 
 found = {}
 for name, call in calls.items():
     for said, upstream in upstreams.items():
+        if said != "1" and name not in ("broadcast", "margins", "long pairs"):
+            continue
         expected = bits(call, upstream)
         child = os.fork()
         if not child:
-            signal.alarm(15)
+            signal.alarm(5)
             os._exit(0 if bits(call, upstream) == expected else 3)
         status = os.waitpid(child, 0)[1]
-        found[f"{name}, {said}"] = "right" if status == 0 else "hangs" if status == signal.SIGALRM else f"ends with {status}"
+        found[f"{name}, {said}"] = {0: "right", signal.SIGALRM: "hangs"}.get(status, f"ends with {status}")
         assert bits(call, upstream) == expected, "the parent"
 print(json.dumps(found))
 """
@@ -315,7 +326,7 @@ if __name__ == "__main__":
 def test_after_a_fork():
     found = json.loads(run_python(FORKED, OMP_NUM_THREADS="2"))
     wrong = {name: how for name, how in found.items() if how != "right"}
-    assert len(found) == 2 * len(LARGE) and not wrong, wrong
+    assert len(found) == len(LARGE) + 3 and not wrong, wrong
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")

@@ -76,12 +76,13 @@ class Fused(torch.autograd.Function):
         saved = ctx.saved_tensors
         wanted = ctx.needs_input_grad[1:]
         count = len(wanted)
-        if torch.is_grad_enabled() or unready() or core.survey(upstream) < 0:
+        factor = core.number(upstream) if kernel.reduced else None
+        hidden = factor is None and (kernel.reduced or core.survey(upstream) < 0)
+        if hidden or torch.is_grad_enabled() or unready():
             return None, *_differentiated(kernel, saved[:count], wanted, upstream)
-        if not kernel.reduced:
+        if factor is None:
             return None, *kernel.run(saved[:count], wanted, upstream)[1]
         fresh, ctx.fresh = ctx.fresh, False
-        factor = upstream.item()
         if factor == 1:
             if fresh:
                 # what is handed out has the memory of the saved tensor, but not its identity or version

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..backend import dtypes
+from ..backend import dtypes, dtypes_of
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..loops.masking import hide_rows
@@ -82,6 +82,9 @@ def cross_entropy(
     loss = "cross_entropy"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     checks.smoothing(loss, label_smoothing)
+    alike = checks.alike_rows(input, target) if dim is None and weight is None else 0
+    if alike:
+        return _against_labels(loss, input, target, None, ignore_index, label_smoothing, 1, how, alike)
     checks.tensor(loss, "input", input)
     checks.tensor(loss, "target", target)
     probabilities = target.shape == input.shape and not (input.dim() == 1 and not target.is_floating_point())
@@ -89,6 +92,7 @@ def cross_entropy(
     checks.class_weight(loss, weight, input, dim)
     if probabilities:
         return _against_probabilities(loss, input, target, weight, ignore_index, label_smoothing, dim, how)
+    target = checks.label_shape(loss, input, target, dim)
     return _against_labels(loss, input, target, weight, ignore_index, label_smoothing, dim, how)
 
 
@@ -101,17 +105,24 @@ def _against_labels(
     smoothing: float,
     dim: int,
     how: Reduction,
+    alike: int = 0,
 ) -> Tensor:
-    compute, result = dtypes(input)
-    target = checks.label_shape(loss, input, target, dim)
-    per_class = None if weight is None else weight.to(compute)
+    compute, result = dtypes_of(alike, input)
 
-    def of(input: Tensor, labels: ClassLabels) -> Tensor:
-        return softmax_with_labels(input.to(compute), labels, dim, per_class, smoothing)
+    def steps() -> Steps[ClassLabels]:
+        per_class = None if weight is None else weight.to(compute)
 
-    def finish(values: Tensor, labels: ClassLabels) -> Tensor:
-        share = None if per_class is None else labels.pick(per_class)
-        return reduce(loss, values, how, result, counted=labels.counted, denominator=share)
+        def read(target: Tensor) -> ClassLabels:
+            return class_labels(loss, target, input.shape[dim], how.mask, ignore_index)
+
+        def of(input: Tensor, labels: ClassLabels) -> Tensor:
+            return softmax_with_labels(input.to(compute), labels, dim, per_class, smoothing)
+
+        def finish(values: Tensor, labels: ClassLabels) -> Tensor:
+            share = None if per_class is None else labels.pick(per_class)
+            return reduce(loss, values, how, result, counted=labels.counted, denominator=share)
+
+        return Steps(read, of, finish)
 
     return rowwise(
         loss,
@@ -121,11 +132,12 @@ def _against_labels(
         dim,
         how,
         (compute, result),
-        Steps(lambda target: class_labels(loss, target, input.shape[dim], how.mask, ignore_index), of, finish),
+        steps,
         weight=weight,
         weight_in_mean=True,
         ignore_index=ignore_index,
         smoothing=smoothing,
+        alike=alike,
     )
 
 
@@ -151,20 +163,25 @@ def _against_probabilities(
             f"{checks.shapes(input=input, target=target)}; write mask= (False leaves a row out)"
         )
     compute, result = dtypes(input, target)
-    per_class = None if weight is None else weight.to(compute)
 
-    def read(target: Tensor) -> Tensor:
-        target = hide_rows(target.to(compute), how.mask, 0.0, dim=dim)
-        return target * (1 - smoothing) + smoothing / input.shape[dim] if smoothing > 0 else target
+    def steps() -> Steps[Tensor]:
+        per_class = None if weight is None else weight.to(compute)
 
-    def of(input: Tensor, target: Tensor) -> Tensor:
-        return softmax_with_probabilities(hide_rows(input.to(compute), how.mask, 0.0, dim=dim), target, dim, per_class)
+        def read(target: Tensor) -> Tensor:
+            target = hide_rows(target.to(compute), how.mask, 0.0, dim=dim)
+            return target * (1 - smoothing) + smoothing / input.shape[dim] if smoothing > 0 else target
 
-    def finish(values: Tensor, target: Tensor) -> Tensor:
-        per_row = None
-        if per_class is not None and how.normalizer == "weight":
-            per_row = (target.movedim(dim, -1) * per_class).sum(-1)
-        return reduce(loss, values, how, result, weight=per_row)
+        def of(input: Tensor, target: Tensor) -> Tensor:
+            rows = hide_rows(input.to(compute), how.mask, 0.0, dim=dim)
+            return softmax_with_probabilities(rows, target, dim, per_class)
+
+        def finish(values: Tensor, target: Tensor) -> Tensor:
+            per_row = None
+            if per_class is not None and how.normalizer == "weight":
+                per_row = (target.movedim(dim, -1) * per_class).sum(-1)
+            return reduce(loss, values, how, result, weight=per_row)
+
+        return Steps(read, of, finish)
 
     return rowwise(
         loss,
@@ -174,7 +191,7 @@ def _against_probabilities(
         dim,
         how,
         (compute, result),
-        Steps(read, of, finish),
+        steps,
         weight=weight,
         smoothing=smoothing,
     )

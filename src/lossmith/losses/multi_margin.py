@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..backend import dtypes
+from ..backend import dtypes_of
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..loops.rowwise import ClassLabels, Steps, class_labels, margins_to_label, rowwise
@@ -69,21 +69,27 @@ def multi_margin_loss(
     loss = "multi_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     _check_settings(loss, p, weight)
-    checks.score_rows(loss, input, target)
-    classes = input.shape[-1] if input.dim() else 1
-    target = _label_shape(loss, input, target)
-    compute, result = dtypes(input)
-    rows = input.reshape(*target.shape, classes)
-    checks.class_weight(loss, weight, rows, rows.dim() - 1)
-    per_class = None if weight is None else weight.to(compute)
+    alike = checks.alike_rows(input, target) if weight is None and input.dim() == 2 else 0
+    classes, rows = input.shape[-1] if input.dim() else 1, input
+    if not alike:
+        checks.score_rows(loss, input, target)
+        target = _label_shape(loss, input, target)
+        rows = input.reshape(*target.shape, classes)
+        checks.class_weight(loss, weight, rows, rows.dim() - 1)
+    compute, result = dtypes_of(alike, input)
 
-    def of(rows: Tensor, labels: ClassLabels) -> Tensor:
-        values = margins_to_label(rows.to(compute), labels, p, margin)
-        return values if per_class is None else values * labels.pick(per_class)
+    def steps() -> Steps[ClassLabels]:
+        per_class = None if weight is None else weight.to(compute)
 
-    def finish(values: Tensor, labels: ClassLabels) -> Tensor:
-        of_label = None if per_class is None else labels.pick(per_class)
-        return reduced(loss, values, how, result, weight=of_label)
+        def of(rows: Tensor, labels: ClassLabels) -> Tensor:
+            values = margins_to_label(rows.to(compute), labels, p, margin)
+            return values if per_class is None else values * labels.pick(per_class)
+
+        def finish(values: Tensor, labels: ClassLabels) -> Tensor:
+            of_label = None if per_class is None else labels.pick(per_class)
+            return reduced(loss, values, how, result, weight=of_label)
+
+        return Steps(lambda target: class_labels(loss, target, classes, how.mask), of, finish)
 
     return rowwise(
         loss,
@@ -93,10 +99,11 @@ def multi_margin_loss(
         rows.dim() - 1,
         how,
         (compute, result),
-        Steps(lambda target: class_labels(loss, target, classes, how.mask), of, finish),
+        steps,
         weight=weight,
         margin=margin,
         power=p,
+        alike=alike,
     )
 
 

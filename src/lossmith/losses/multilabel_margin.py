@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..backend import dtypes
+from ..backend import dtypes_of
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..loops.rowwise import LabelSets, Steps, label_sets, margins_of_set, rowwise
@@ -62,27 +62,25 @@ def multilabel_margin_loss(
     """
     loss = "multilabel_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    checks.score_rows(loss, input, target)
-    target = _label_shape(loss, input, target)
-    compute, result = dtypes(input)
-    rows = input if input.dim() else input.reshape(1)
+    alike = checks.alike_rows(input, target, sets=True) if input.dim() == 2 else 0
+    rows = input
+    if not alike:
+        checks.score_rows(loss, input, target)
+        target = _label_shape(loss, input, target)
+        rows = input if input.dim() else input.reshape(1)
+        target = target.reshape(rows.shape)
+    compute, result = dtypes_of(alike, input)
 
-    def of(rows: Tensor, sets: LabelSets) -> Tensor:
-        return margins_of_set(rows.to(compute), sets)
+    def steps() -> Steps[LabelSets]:
+        def of(rows: Tensor, sets: LabelSets) -> Tensor:
+            return margins_of_set(rows.to(compute), sets)
 
-    def finish(values: Tensor, sets: LabelSets) -> Tensor:
-        return reduced(loss, values, how, result)
+        def finish(values: Tensor, sets: LabelSets) -> Tensor:
+            return reduced(loss, values, how, result)
 
-    return rowwise(
-        loss,
-        "margins_of_set",
-        rows,
-        target.reshape(rows.shape),
-        rows.dim() - 1,
-        how,
-        (compute, result),
-        Steps(lambda target: label_sets(loss, target, how.mask), of, finish),
-    )
+        return Steps(lambda target: label_sets(loss, target, how.mask), of, finish)
+
+    return rowwise(loss, "margins_of_set", rows, target, rows.dim() - 1, how, (compute, result), steps, alike=alike)
 
 
 def _label_shape(loss: str, input: Tensor, target: Tensor) -> Tensor:

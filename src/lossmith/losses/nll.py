@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..backend import dtypes
+from ..backend import dtypes_of
 from ..criterion import Criterion
 from ..facts import Facts, Loss
 from ..loops.rowwise import ClassLabels, Steps, class_labels, negative_pick, rowwise
@@ -63,18 +63,29 @@ def nll_loss(
     """
     loss = "nll_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    dim = checks.class_dim(loss, input, target, dim, probabilities=False)
-    checks.class_weight(loss, weight, input, dim)
-    target = checks.label_shape(loss, input, target, dim, "give one label for each row of log-probabilities")
-    compute, result = dtypes(input)
-    per_class = None if weight is None or input.shape[dim] == 0 else weight.to(compute)
+    alike = checks.alike_rows(input, target) if dim is None and weight is None else 0
+    if alike:
+        dim = 1
+    else:
+        dim = checks.class_dim(loss, input, target, dim, probabilities=False)
+        checks.class_weight(loss, weight, input, dim)
+        target = checks.label_shape(loss, input, target, dim, "give one label for each row of log-probabilities")
+    compute, result = dtypes_of(alike, input)
 
-    def of(input: Tensor, labels: ClassLabels) -> Tensor:
-        return negative_pick(input, labels, dim, per_class, compute)
+    def steps() -> Steps[ClassLabels]:
+        per_class = None if weight is None or input.shape[dim] == 0 else weight.to(compute)
 
-    def finish(values: Tensor, labels: ClassLabels) -> Tensor:
-        share = None if per_class is None else labels.pick(per_class)
-        return reduced(loss, values, how, result, counted=labels.counted, denominator=share)
+        def read(target: Tensor) -> ClassLabels:
+            return class_labels(loss, target, input.shape[dim], how.mask, ignore_index)
+
+        def of(input: Tensor, labels: ClassLabels) -> Tensor:
+            return negative_pick(input, labels, dim, per_class, compute)
+
+        def finish(values: Tensor, labels: ClassLabels) -> Tensor:
+            share = None if per_class is None else labels.pick(per_class)
+            return reduced(loss, values, how, result, counted=labels.counted, denominator=share)
+
+        return Steps(read, of, finish)
 
     return rowwise(
         loss,
@@ -84,10 +95,11 @@ def nll_loss(
         dim,
         how,
         (compute, result),
-        Steps(lambda target: class_labels(loss, target, input.shape[dim], how.mask, ignore_index), of, finish),
+        steps,
         weight=weight,
         weight_in_mean=True,
         ignore_index=ignore_index,
+        alike=alike,
     )
 
 

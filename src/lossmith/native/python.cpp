@@ -1,6 +1,8 @@
 // Tensors, layouts, memory, instruction sets and threads, as the bindings of all loops use them.
 #include "python.h"
 
+#include "numbers.h"
+
 #include <pthread.h>
 #ifdef __linux__
 #include <sys/mman.h>
@@ -232,6 +234,23 @@ NB_MODULE(_core, module) {
         }
         const Dtype dtype = objects.size() == 0 ? Dtype::other : dtype_of(first);
         return alike && dtype <= Dtype::bf16 ? 1 + static_cast<int>(dtype) : 0;
+    });
+    // The same of scores (N, C, ...) with int64 labels, of the shape without C, or `sets` of them, of the scores' shape:
+    // 1 to 4, or 0
+    module.def("survey_rows", [](nb::handle scores, nb::handle labels, bool sets) {
+        DLTensor rows, aims;
+        if (!is_plain(scores, rows) || !is_plain(labels, aims) || dtype_of(aims) != Dtype::i64) return 0;
+        if (dtype_of(rows) > Dtype::bf16 || rows.ndim < 2 || rows.shape[1] == 0) return 0;
+        bool fit = aims.ndim == rows.ndim - (sets ? 0 : 1);
+        for (int d = 0, e = 0; fit && d < rows.ndim; ++d)
+            if (sets || d != 1) fit = aims.shape[e++] == rows.shape[d];
+        return fit ? 1 + static_cast<int>(dtype_of(rows)) : 0;
+    });
+    // What a plain tensor of one number holds; None if it is no such tensor.
+    module.def("number", [](nb::handle object) -> nb::object {
+        DLTensor view;
+        if (!is_plain(object, view) || count_of(view) != 1) return nb::none();
+        return nb::float_(load_one<double>(static_cast<const char*>(view.data), dtype_of(view)));
     });
     module.def("isa", [] { return names[static_cast<int>(isa())]; });
     module.def("available", [] {

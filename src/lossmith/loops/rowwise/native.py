@@ -42,7 +42,7 @@ def rowwise(
     dim: int,
     how: Reduction,
     dtypes: tuple[torch.dtype, torch.dtype],
-    steps: Steps[Any],
+    steps: Callable[[], Steps[Any]],
     *,
     weight: Tensor | None = None,
     weight_in_mean: bool = False,
@@ -51,45 +51,51 @@ def rowwise(
     margin: float = 1.0,
     power: int = 1,
     unfit: str = "",
+    alike: int = 0,
 ) -> Tensor:
     """A loss of rows along `dim`, reduced. dtypes: what it is computed in, and the result's.
 
     weight: for each class; weight_in_mean says that torch's mean divides by the weights of the labels. unfit: why no
-    kernel can run it.
+    kernel can run it. alike: what `checks.alike_rows` found.
     """
     if not torch.compiler.is_compiling():
-        compute = dtypes[0]
-        if input.dim() == 0 or input.shape[dim] == 0:
+        extras: tuple[Tensor, ...] = ()
+        if weight is not None or how.sample_weight is not None or how.mask is not None:
+            extras, alike = tuple([t for t in (how.sample_weight, how.mask, weight) if t is not None]), 0
+            if weight is not None and weight.requires_grad and torch.is_grad_enabled():
+                unfit = "the class weights want a gradient"
+        if not alike and (input.dim() == 0 or input.shape[dim] == 0):
             unfit = "there are no classes"
-        elif weight is not None and weight.requires_grad and torch.is_grad_enabled():
-            unfit = "the class weights want a gradient"
-        factors = () if how.sample_weight is None else (how.sample_weight,)
-        masks = () if how.mask is None else (how.mask,)
-        weights = () if weight is None else (weight,)
-        if native(loss, (input, target, *factors, *masks, *weights), unfit):
+        if native(loss, (input, target, *extras), unfit, alike):
             call = _Call(kind, dim, steps, dtypes, ignore_index, smoothing, margin, power, weight is not None)
-            if factors or masks:
+            call.masked = how.mask is not None
+            in_torch = False
+            if extras or how.normalizer is not None:
                 shape = input.shape[:dim] + input.shape[dim + 1 :]
                 checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
                 checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
-            in_torch = wants_gradient(how) or (how.normalizer == "weight" and kind == "softmax_probabilities")
+                in_torch = wants_gradient(how) or (how.normalizer == "weight" and kind == "softmax_probabilities")
             if how.reduction == "sum":
                 call.divisor = 1.0
             elif how.reduction != "none" and not in_torch:
-                _count(call, input, how, weighed=bool(factors or masks), weight_in_mean=weight_in_mean)
-                in_torch = call.counting == _NUMBER and call.divisor == 0
+                _count(call, input, how, weighed=bool(extras), weight_in_mean=weight_in_mean)
+                in_torch = not call.reduced
             if not in_torch:
-                call.factors, call.masked = len(factors), bool(masks)
+                call.factors = how.sample_weight is not None
                 try:
-                    return fused(call, (input, target, *factors, *masks, *weights))
+                    return fused(call, (input, target, *extras))
                 except _NothingCounts:
                     pass
             # the kernel gives unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
-            call.counting, call.divisor, call.factors, call.masked = _NUMBER, 0.0, 0, bool(masks)
+            compute = dtypes[0]
+            call.counting, call.divisor, call.factors = _NUMBER, 0.0, False
             call.dtypes, call.bare = (compute, compute), True
-            return steps.finish(fused(call, (*widened((input, target)), *masks, *weights)), steps.read(target))
-    aims = steps.read(target)
-    return steps.finish(steps.of(input, aims), aims)
+            way = steps()
+            kept = extras if how.sample_weight is None else extras[1:]
+            return way.finish(fused(call, (*widened((input, target)), *kept)), way.read(target))
+    way = steps()
+    aims = way.read(target)
+    return way.finish(way.of(input, aims), aims)
 
 
 def _count(call: "_Call", input: Tensor, how: Reduction, *, weighed: bool, weight_in_mean: bool) -> None:
@@ -119,7 +125,7 @@ class _Call:
 
     kind: Kind
     dim: int
-    steps: Steps[Any]
+    steps: Callable[[], Steps[Any]]
     dtypes: tuple[torch.dtype, torch.dtype]
     ignore_index: int | None
     smoothing: float
@@ -128,7 +134,8 @@ class _Call:
     weighted: bool
     counting: int = _NUMBER
     divisor: float = 0.0
-    factors: int = 0
+    factors: bool = False
+    """Whether there is a sample weight."""
     masked: bool = False
     bare: bool = False
     """Whether weighing and reducing are left to torch."""
@@ -180,13 +187,14 @@ class _Call:
             torch.get_num_threads(),
         )
         if status == _OUTSIDE:
-            self.steps.read(target)  # raises, in words
+            self.steps().read(target)  # raises, in words
             raise IndexError("a label is out of range")
         if status == _EMPTY:
             raise _NothingCounts
         return value, gradients + [None] * (len(tensors) - 2)
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
-        aims = self.steps.read(tensors[1])
-        values = self.steps.of(tensors[0], aims)
-        return values if self.bare else self.steps.finish(values, aims)
+        way = self.steps()
+        aims = way.read(tensors[1])
+        values = way.of(tensors[0], aims)
+        return values if self.bare else way.finish(values, aims)
