@@ -109,7 +109,7 @@ def _against_labels(
 ) -> Tensor:
     compute, result = dtypes_of(alike, input)
 
-    def steps() -> Steps[ClassLabels]:
+    def steps() -> Steps:
         per_class = None if weight is None else weight.to(compute)
 
         def read(target: Tensor) -> ClassLabels:
@@ -164,7 +164,7 @@ def _against_probabilities(
         )
     compute, result = dtypes(input, target)
 
-    def steps() -> Steps[Tensor]:
+    def steps() -> Steps:
         per_class = None if weight is None else weight.to(compute)
 
         def read(target: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def multi_margin_loss(
         checks.class_weight(loss, weight, rows, rows.dim() - 1)
     compute, result = dtypes_of(alike, input)
 
-    def steps() -> Steps[ClassLabels]:
+    def steps() -> Steps:
         per_class = None if weight is None else weight.to(compute)
 
         def of(rows: Tensor, labels: ClassLabels) -> Tensor:

@@ -71,7 +71,7 @@ def multilabel_margin_loss(
         target = target.reshape(rows.shape)
     compute, result = dtypes_of(alike, input)
 
-    def steps() -> Steps[LabelSets]:
+    def steps() -> Steps:
         def of(rows: Tensor, sets: LabelSets) -> Tensor:
             return margins_of_set(rows.to(compute), sets)
 

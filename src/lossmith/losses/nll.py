@@ -72,7 +72,7 @@ def nll_loss(
         target = checks.label_shape(loss, input, target, dim, "give one label for each row of log-probabilities")
     compute, result = dtypes_of(alike, input)
 
-    def steps() -> Steps[ClassLabels]:
+    def steps() -> Steps:
         per_class = None if weight is None or input.shape[dim] == 0 else weight.to(compute)
 
         def read(target: Tensor) -> ClassLabels:

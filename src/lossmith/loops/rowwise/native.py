@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,18 +19,16 @@ _KINDS = {"softmax_labels": 0, "softmax_probabilities": 1, "pick": 2, "margin_to
 _NUMBER, _ROWS, _CLASS_WEIGHTS = range(3)  # what a kernel's sum is divided by
 _OUTSIDE, _EMPTY = 1, 2  # what a kernel returns besides 0
 
-Aims = TypeVar("Aims")
-
 
 @dataclass(slots=True)
-class Steps(Generic[Aims]):
+class Steps:
     """The same loss by torch's operations: what a kernel can't do, or is differentiated again, goes through them."""
 
-    read: Callable[[Tensor], Aims]
+    read: Callable[[Tensor], Any]
     """Reads and checks the target: raises where a label is out of range."""
-    of: Callable[[Tensor, Aims], Tensor]
+    of: Callable[[Tensor, Any], Tensor]
     """The unreduced loss of an input."""
-    finish: Callable[[Tensor, Aims], Tensor]
+    finish: Callable[[Tensor, Any], Tensor]
     """The reduction of unreduced losses."""
 
 
@@ -42,7 +40,7 @@ def rowwise(
     dim: int,
     how: Reduction,
     dtypes: tuple[torch.dtype, torch.dtype],
-    steps: Callable[[], Steps[Any]],
+    steps: Callable[[], Steps],
     *,
     weight: Tensor | None = None,
     weight_in_mean: bool = False,
@@ -125,7 +123,7 @@ class _Call:
 
     kind: Kind
     dim: int
-    steps: Callable[[], Steps[Any]]
+    steps: Callable[[], Steps]
     dtypes: tuple[torch.dtype, torch.dtype]
     ignore_index: int | None
     smoothing: float
