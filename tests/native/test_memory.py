@@ -193,8 +193,8 @@ def in_layout(value: Tensor, dtype: torch.dtype) -> Tensor:
     """The floating tensor in another dtype, with the strides that it has."""
     if not value.is_floating_point():
         return value
-    room = torch.zeros(value.untyped_storage().nbytes() // value.itemsize, dtype=dtype)
-    return room.as_strided(value.shape, value.stride(), value.storage_offset()).copy_(value)
+    whole = value.as_strided((value.untyped_storage().nbytes() // value.itemsize,), (1,), 0)
+    return whole.to(dtype).as_strided(value.shape, value.stride(), value.storage_offset())
 
 
 @pytest.mark.parametrize("name", UNCOPIED)
@@ -323,12 +323,3 @@ def test_p07_more_than_2_to_the_31_gradients():
     expected[3] -= 1
     for row in (0, 2**20, rows - 2, rows - 1):
         same(gradient[row], expected.bfloat16())
-
-
-@pytest.mark.slow
-def test_p07_a_row_of_more_than_2_to_the_31_classes():
-    n = 2**31 + 8
-    x = torch.zeros(1, 1, dtype=torch.bfloat16).expand(1, n)
-    with ran_natively():
-        loss = LF.nll_loss(x, torch.tensor([n - 1]))
-    assert loss == 0

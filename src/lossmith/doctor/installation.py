@@ -52,14 +52,14 @@ class Installation:
         """What should be changed, and how."""
         found = []
         if self.missing:
+            mend = (
+                "Install lossmith again, for this Python and this torch."
+                if self.broken
+                else "Kernels come with a wheel for this system, or with a C++ compiler and no LOSSMITH_NATIVE=0."
+            )
             found.append(
-                f"No kernel runs: {self.missing}. Every loss works, on torch's operations, in more time and memory. "
-                + (
-                    "Install lossmith again, for this Python and this torch."
-                    if self.broken
-                    else "For kernels install lossmith without LOSSMITH_NATIVE=0, where there is a wheel for this "
-                    "system or a C++ compiler."
-                )
+                f"No kernel runs: {self.missing}. The losses are made of torch's operations, which take more time and "
+                f"memory. {mend}"
             )
         if self.backend == "reference" and not self.missing:
             found.append("LOSSMITH_BACKEND=reference: no call uses the kernels, except the checks made here.")
@@ -84,7 +84,8 @@ class Installation:
 
 def examine() -> Installation:
     """Looks at this process, this environment and this machine."""
-    core = native.core
+    core, file = native.core, _kernels()
+    missing = native.missing if file else native.missing and "they are not built"
     versions = {
         "lossmith": lossmith.__version__,
         "torch": str(torch.__version__),
@@ -94,10 +95,10 @@ def examine() -> Installation:
     return Installation(
         versions={name: version for name, version in versions.items() if version},
         location=str(Path(lossmith.__file__).parent),
-        kernels=_kernels(),
-        missing=native.missing or None,
-        instruction_set=None if native.missing else core.isa(),
-        instruction_sets=() if native.missing else tuple(core.available()),
+        kernels=file,
+        missing=missing or None,
+        instruction_set=None if missing else core.isa(),
+        instruction_sets=() if missing else tuple(core.available()),
         backend=backend.FORCED or None,
         threads=torch.get_num_threads(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,

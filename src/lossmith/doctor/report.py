@@ -48,7 +48,7 @@ def verdict(checks: Sequence[Check]) -> str:
 def _facts(installation: Installation) -> Iterator[tuple[str, str]]:
     for name, version in installation.versions.items():
         yield name, f"{version}, in {installation.location}" if name == "lossmith" else version
-    yield "kernels", installation.missing or str(installation.kernels)
+    yield "kernels", f"{installation.kernels or 'none'}" + (f": {installation.missing}" if installation.missing else "")
     if installation.instruction_sets:
         others = ", ".join(name for name in installation.instruction_sets if name != installation.instruction_set)
         yield "instruction set", f"{installation.instruction_set}" + (f" (also here: {others})" if others else "")

@@ -223,18 +223,23 @@ inline std::int64_t index_at(const char* const data, const Dtype dtype, const st
 
 // ----- sums: in double, in the same order whatever the instruction set -----
 
-template <typename T>
-inline double sum(const T* const x, const std::size_t n) {
-    constexpr std::size_t LANES = 16;
+// The sum of term(i) for i from 0 to n - 1.
+template <typename Term>
+[[gnu::always_inline]] inline double sum_of(const std::size_t n, const Term& term) {
+    constexpr std::size_t LANES = 32;
     double lane[LANES] = {};
     std::size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (std::size_t j = 0; j < LANES; ++j) lane[j] += static_cast<double>(x[i + j]);
-    double rest = 0;
-    for (; i < n; ++i) rest += static_cast<double>(x[i]);
+        for (std::size_t j = 0; j < LANES; ++j) lane[j] += static_cast<double>(term(i + j));
+    for (std::size_t j = 0; j < n % LANES; ++j) lane[j] += static_cast<double>(term(i + j));
     for (std::size_t width = LANES / 2; width > 0; width /= 2)
         for (std::size_t j = 0; j < width; ++j) lane[j] += lane[j + width];
-    return lane[0] + rest;
+    return lane[0];
+}
+
+template <typename T>
+inline double sum(const T* const x, const std::size_t n) {
+    return sum_of(n, [x](const std::size_t i) { return x[i]; });
 }
 
 }  // inline namespace LOSSMITH_ISA

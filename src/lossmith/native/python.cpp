@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <numeric>
-#include <string>
+#include <string_view>
 
 namespace lossmith {
 
@@ -164,11 +164,12 @@ void Layout::simplify(Shape& shape) {
 
 void advise(const DLTensor& view) {
 #ifdef MADV_HUGEPAGE
-    constexpr std::uintptr_t HUGE_PAGE = std::uintptr_t(1) << 21;
+    // below this size the allocator hands out memory that it has kept, whose pages are there already
+    constexpr std::uintptr_t FRESH = std::uintptr_t(1) << 25, HUGE_PAGE = std::uintptr_t(1) << 21;
     const std::uintptr_t bytes = static_cast<std::uintptr_t>(count_of(view)) * (view.dtype.bits / 8);
     const std::uintptr_t from = reinterpret_cast<std::uintptr_t>(view.data);
     const std::uintptr_t begin = (from + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1), end = (from + bytes) & ~(HUGE_PAGE - 1);
-    if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+    if (bytes >= FRESH && end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #else
     (void)view;
 #endif
@@ -258,9 +259,9 @@ NB_MODULE(_core, module) {
         for (int i = 0; i <= static_cast<int>(best()); ++i) found.append(names[i]);
         return found;
     });
-    module.def("use_isa", [](const std::string& name) {
+    module.def("use_isa", [](const char* const name) {
         for (int i = 0; i <= static_cast<int>(best()); ++i)
-            if (name == names[i]) {
+            if (std::string_view(name) == names[i]) {
                 in_use = static_cast<Isa>(i);
                 return;
             }

@@ -145,7 +145,7 @@ struct Scratch {
     alignas(64) T value[BLOCK];
     alignas(64) T weight[BLOCK];
     alignas(64) T other[BLOCK];
-    alignas(64) std::uint8_t mask[BLOCK];
+    alignas(64) T kept[BLOCK];  // 1 where the mask is True, else 0
 };
 
 template <typename T>
@@ -170,11 +170,11 @@ inline const T* weights(const PointwiseCall& call, const std::int64_t begin, con
     if (call.mask.data) {
         walk(call.mask, call.shape, begin, n,
              [&](std::int64_t offset, std::int64_t stride, std::int64_t first, std::int64_t count) {
-                 const auto* const from = reinterpret_cast<const std::uint8_t*>(call.mask.data + offset);
-                 for (std::int64_t i = 0; i < count; ++i) scratch.mask[first + i] = from[i * stride];
+                 load<T>(call.mask.data + offset, Dtype::boolean, stride, static_cast<std::size_t>(count),
+                         scratch.kept + first);
              });
-        for (std::int64_t i = 0; i < n; ++i)
-            scratch.weight[i] = scratch.mask[i] ? (call.factors ? scratch.weight[i] : T(1)) : T(0);
+        if (!call.factors) return scratch.kept;
+        for (std::int64_t i = 0; i < n; ++i) scratch.weight[i] = where(scratch.kept[i] != T(0), weight[i], T(0));
         weight = scratch.weight;
     }
     return weight;
@@ -210,7 +210,10 @@ inline void run_piece(const PointwiseCall& call, const std::int64_t piece) {
             operand[k] = fetch(tensor, call.shape, begin, n, scratch.operand[k]);
             if (call.mask.data) {
                 // 1 is a point where every formula is finite, with finite derivatives
-                for (std::int64_t i = 0; i < n; ++i) scratch.operand[k][i] = scratch.mask[i] ? operand[k][i] : T(1);
+                const T *const from = operand[k], *const kept = scratch.kept;
+                T* const to = scratch.operand[k];
+#pragma GCC ivdep
+                for (std::int64_t i = 0; i < n; ++i) to[i] = where(kept[i] != T(0), from[i], T(1));
                 operand[k] = scratch.operand[k];
             }
             if (call.bounded[k])
@@ -225,10 +228,20 @@ inline void run_piece(const PointwiseCall& call, const std::int64_t piece) {
         T* const value = place ? place : scratch.value;
         formula(operand, parameter, static_cast<std::size_t>(n), weighed ? T(1) : scale, value, gradient);
         if (weighed) {
+#pragma GCC ivdep
             for (std::int64_t i = 0; i < n; ++i) value[i] *= weight[i];
-            for (int k = 0; k < call.operands; ++k)
-                if (call.gradient[k].data)
-                    for (std::int64_t i = 0; i < n; ++i) gradient[k][i] = call.mask.data && !scratch.mask[i] ? T(0) : gradient[k][i] * weight[i] * scale;
+            for (int k = 0; k < call.operands; ++k) {
+                if (!call.gradient[k].data) continue;
+                T* const g = gradient[k];
+                const T* const kept = call.mask.data ? scratch.kept : nullptr;
+                if (kept) {
+#pragma GCC ivdep
+                    for (std::int64_t i = 0; i < n; ++i) g[i] = where(kept[i] != T(0), g[i] * weight[i] * scale, T(0));
+                } else {
+#pragma GCC ivdep
+                    for (std::int64_t i = 0; i < n; ++i) g[i] = g[i] * weight[i] * scale;
+                }
+            }
         }
         for (int k = 0; k < call.operands; ++k)
             if (call.gradient[k].data && gradient[k] == scratch.gradient[k])

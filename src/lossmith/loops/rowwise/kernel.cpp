@@ -97,44 +97,33 @@ inline bool prepare(const RowwiseCall& call, const Index begin, const Index end,
 
 template <typename T>
 inline T greatest_of(const T* const x, const Index n) {
-    constexpr Index LANES = 32;
+    constexpr Index LANES = 64;
     constexpr T LOWEST = -__builtin_huge_val();
     T lane[LANES];
     for (Index j = 0; j < LANES; ++j) lane[j] = LOWEST;
     Index i = 0;
     for (; i + LANES <= n; i += LANES)
         for (Index j = 0; j < LANES; ++j) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
-    for (; i < n; ++i) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
-    T greatest = lane[0];
-    for (Index j = 1; j < LANES; ++j) greatest = lane[j] > greatest ? lane[j] : greatest;
-    return greatest == LOWEST ? T(0) : greatest;
+    for (Index j = 0; j < n % LANES; ++j) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+    for (Index width = LANES / 2; width > 0; width /= 2)
+        for (Index j = 0; j < width; ++j) lane[j] = lane[j + width] > lane[j] ? lane[j + width] : lane[j];
+    return lane[0] == LOWEST ? T(0) : lane[0];
 }
 
-// exp(x - greatest) into e, and the sum of it.
+// exp(x - greatest) into e, and the sum of it; the one of the label is 0 (if it is not negative).
 template <typename T>
-inline double exponentials(const T* const x, const Index n, const T greatest, T* const e) {
+inline double exponentials(const T* const x, const Index n, const T greatest, T* const e, const Index label = -1) {
+    constexpr Index PART = 1024;
     double total = 0;
-    for (Index begin = 0; begin < n; begin += 512) {
-        const Index count = n - begin < 512 ? n - begin : 512;
+    for (Index begin = 0; begin < n; begin += PART) {
+        const Index count = n - begin < PART ? n - begin : PART;
         const T* const from = x + begin;
         T* const to = e + begin;
 #pragma GCC ivdep
         for (Index i = 0; i < count; ++i) to[i] = exp(from[i] - greatest);
+        if (label >= begin && label < begin + count) e[label] = T(0);
         total += sum(to, static_cast<std::size_t>(count));
     }
-    return total;
-}
-
-template <typename T>
-inline double weighted_sum(const T* const x, const T* const weight, const Index n) {
-    constexpr Index LANES = 16;
-    double lane[LANES] = {};
-    Index i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (Index j = 0; j < LANES; ++j) lane[j] += static_cast<double>(x[i + j]) * static_cast<double>(weight[i + j]);
-    double total = 0;
-    for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(weight[i]);
-    for (Index j = 0; j < LANES; ++j) total += lane[j];
     return total;
 }
 
@@ -156,19 +145,17 @@ inline T softmax_labels(const RowwiseCall& call, const Row<T>& row) {
     const T greatest = greatest_of(row.x, n);
     const T lead = row.x[y] - greatest;
     // the label apart: if its score is the greatest, log1p(rest) keeps its relative accuracy
-    const double others = exponentials(row.x, y, greatest, row.e) +
-                          exponentials(row.x + y + 1, n - y - 1, greatest, row.e + y + 1);
+    const double others = exponentials(row.x, n, greatest, row.e, y);
     const double rest = others + expm1(static_cast<double>(lead));
     const double log_total = log1p(rest), surprisal = log_total - static_cast<double>(lead);
     const double a = (1 - call.smoothing) * static_cast<double>(row.own), b = call.smoothing / static_cast<double>(n);
     const T* const weight = static_cast<const T*>(call.class_weight);
     double value = a * surprisal;
     if (b > 0) {
-        double below = 0;  // sum of w (greatest - x)
-        for (Index i = 0; i < n; ++i) {
-            const double gap = static_cast<double>(greatest) - static_cast<double>(row.x[i]);
-            below += weight ? static_cast<double>(weight[i]) * gap : gap;
-        }
+        const T* const x = row.x;
+        const std::size_t size = static_cast<std::size_t>(n);
+        const double below = weight ? sum_of(size, [=](const std::size_t i) { return weight[i] * (greatest - x[i]); })
+                                    : sum_of(size, [=](const std::size_t i) { return greatest - x[i]; });
         value += b * (call.weight_sum * log_total + below);
     }
     if (row.g) {
@@ -193,30 +180,35 @@ inline T softmax_probabilities(const RowwiseCall& call, const Row<T>& row) {
     const T log_total = static_cast<T>(log(total));
     const T kept = static_cast<T>(1 - call.smoothing), floor = static_cast<T>(call.smoothing / static_cast<double>(n));
     const T* const weight = static_cast<const T*>(call.class_weight);
-    double value = 0, mass = 0;  // mass: sum of w q
-    constexpr Index PART = 256;
-    T q[PART], w[PART], costs[PART];
-    for (Index begin = 0; begin < n; begin += PART) {
-        const Index count = n - begin < PART ? n - begin : PART;
-        const T *const x = row.x + begin, *const given = row.q + begin;
-        for (Index i = 0; i < count; ++i) w[i] = weight ? weight[begin + i] : T(1);
-        for (Index i = 0; i < count; ++i) {
-            const T cost = w[i] * (log_total + (greatest - x[i]));
-            q[i] = given[i] * kept + floor;
-            const bool nothing = q[i] == T(0) && abs(cost) == infinity<T>;
-            costs[i] = nothing ? T(0) : q[i] * cost;
-            w[i] *= q[i];
-            if (row.q_gradient) row.q_gradient[begin + i] = nothing ? T(0) : cost * kept * row.coefficient;
-        }
-        value += sum(costs, static_cast<std::size_t>(count));
-        mass += sum(w, static_cast<std::size_t>(count));
+    const T *const x = row.x, *const given = row.q, *const e = row.e;
+    const std::size_t size = static_cast<std::size_t>(n);
+    T* const g = row.g;
+    const auto of_class = [=](const std::size_t i) { return weight ? weight[i] : T(1); };
+    const auto cost_of = [=](const std::size_t i, const T w) {
+        const T q = given[i] * kept + floor, cost = w * (log_total + (greatest - x[i]));
+        return where(q == T(0) && abs(cost) == infinity<T>, T(0), q * cost);
+    };
+    double value, mass;  // mass: the sum of w q
+    if (weight) {
+        value = sum_of(size, [=](const std::size_t i) { return cost_of(i, weight[i]); });
+        mass = sum_of(size, [=](const std::size_t i) { return weight[i] * (given[i] * kept + floor); });
+    } else {
+        value = sum_of(size, [=](const std::size_t i) { return cost_of(i, T(1)); });
+        mass = sum_of(size, [=](const std::size_t i) { return given[i] * kept + floor; });
     }
-    if (row.g) {
-        const T slope = static_cast<T>(mass / total);
-        for (Index i = 0; i < n; ++i) {
-            const T q_i = (row.q[i] * kept + floor) * (weight ? weight[i] : T(1));
-            row.g[i] = (row.e[i] * slope - q_i) * row.coefficient;
+    if (row.q_gradient) {
+        T* const q_gradient = row.q_gradient;
+        const T coefficient = kept * row.coefficient;
+        for (std::size_t i = 0; i < size; ++i) {
+            const T q = given[i] * kept + floor, cost = of_class(i) * (log_total + (greatest - x[i]));
+            q_gradient[i] = where(q == T(0) && abs(cost) == infinity<T>, T(0), cost * coefficient);
         }
+    }
+    if (g) {
+        const T slope = static_cast<T>(mass / total), coefficient = row.coefficient;
+#pragma GCC ivdep
+        for (std::size_t i = 0; i < size; ++i)
+            g[i] = (e[i] * slope - (given[i] * kept + floor) * of_class(i)) * coefficient;
     }
     return static_cast<T>(value);
 }
@@ -224,6 +216,7 @@ inline T softmax_probabilities(const RowwiseCall& call, const Row<T>& row) {
 template <typename T>
 inline T margin_to_label(const RowwiseCall& call, const Row<T>& row) {
     const Index n = call.classes, y = row.label;
+    const std::size_t size = static_cast<std::size_t>(n);
     const T threshold = static_cast<T>(call.margin) - row.x[y], w = row.own / static_cast<T>(n);
     T* const cost = row.e;
     // as in torch a hinge has slope 0 at its kink, and NaN adds nothing
@@ -235,19 +228,18 @@ inline T margin_to_label(const RowwiseCall& call, const Row<T>& row) {
     cost[y] = T(0);
     double total = 0, slopes = 0;
     if (call.power == 1) {
-        total = sum(cost, static_cast<std::size_t>(n));
+        total = sum(cost, size);
         if (row.g) {
             const T slope = w * row.coefficient;
-            Index active = 0;
-            for (Index i = 0; i < n; ++i) active += cost[i] > T(0);
+            const double active = sum_of(size, [&](const std::size_t i) { return T(cost[i] > T(0)); });
             for (Index i = 0; i < n; ++i) row.g[i] = cost[i] > T(0) ? slope : T(0);
-            slopes = static_cast<double>(active) * static_cast<double>(slope);
+            slopes = active * static_cast<double>(slope);
         }
     } else {
-        total = weighted_sum(cost, cost, n);
+        total = sum_of(size, [&](const std::size_t i) { return static_cast<double>(cost[i]) * cost[i]; });
         if (row.g) {
             const T slope = T(2) * w * row.coefficient;
-            slopes = sum(cost, static_cast<std::size_t>(n)) * static_cast<double>(slope);
+            slopes = sum(cost, size) * static_cast<double>(slope);
             for (Index i = 0; i < n; ++i) row.g[i] = cost[i] * slope;
         }
     }
@@ -262,17 +254,23 @@ inline bool margins_of_set(const RowwiseCall& call, const Row<T>& row, const cha
     const Index n = call.classes;
     T *const outside = row.e, *const slope = inside + n;
     for (Index i = 0; i < n; ++i) inside[i] = slope[i] = T(0);
+    // past the end of the set only -1 pads; other numbers there must be labels
+    Index wrong = 0;
+    if (call.target.dtype == Dtype::i64 && call.target_step == 1) {
+        const auto* const all = reinterpret_cast<const std::int64_t*>(labels);
+        for (Index k = 0; k < n; ++k) wrong |= (all[k] < -1) | (all[k] >= n);
+    } else {
+        for (Index k = 0; k < n; ++k) {
+            const Index label = index_at(labels, call.target.dtype, k * call.target_step);
+            wrong |= (label < -1) | (label >= n);
+        }
+    }
+    if (wrong) return false;
     Index listed = 0;
     for (; listed < n; ++listed) {
         const Index label = index_at(labels, call.target.dtype, listed * call.target_step);
         if (label < 0) break;
-        if (label >= n) return false;
         inside[label] = T(1);
-    }
-    // past the end of the set only -1 pads; other numbers there must be labels
-    for (Index k = listed; k < n; ++k) {
-        const Index label = index_at(labels, call.target.dtype, k * call.target_step);
-        if (label < -1 || label >= n) return false;
     }
     // what is in the set is put where no hinge reaches
     for (Index i = 0; i < n; ++i) outside[i] = inside[i] != T(0) ? -infinity<T> : row.x[i];
@@ -281,7 +279,7 @@ inline bool margins_of_set(const RowwiseCall& call, const Row<T>& row, const cha
     for (Index k = 0; k < listed; ++k) {
         const Index j = index_at(labels, call.target.dtype, k * call.target_step);
         const T threshold = T(1) - row.x[j];
-        T active = T(0);
+        double active = 0;
         for (Index begin = 0; begin < n; begin += 512) {
             const Index count = n - begin < 512 ? n - begin : 512;
             const T* const x = outside + begin;
@@ -294,9 +292,9 @@ inline bool margins_of_set(const RowwiseCall& call, const Row<T>& row, const cha
             }
             total += sum(cost, static_cast<std::size_t>(count));
             if (row.g)
-                for (Index i = 0; i < count; ++i) active += cost[i] > T(0) ? T(1) : T(0);
+                active += sum_of(static_cast<std::size_t>(count), [&](const std::size_t i) { return T(cost[i] > T(0)); });
         }
-        inside[j] += active;  // 1 more than the hinges of this class
+        inside[j] += static_cast<T>(active);  // 1 more than the hinges of this class
     }
     if (row.g) {
         const T unit = row.coefficient / static_cast<T>(n);
