@@ -38,6 +38,23 @@ def alike(*tensors: object) -> int:
     return found + 1 if found > 0 else 0
 
 
+def pair(loss: str, reduction: str, input: Tensor, target: Tensor, floating: str) -> int:
+    """The checks of a loss of a prediction and a target, element by element; returns what `alike` found.
+
+    floating: which must have a floating dtype: "input", "either", or "" for none.
+    """
+    found = alike(input, target)
+    if not found:
+        real(loss, input=input, target=target)
+        if floating == "input":
+            must_float(loss, input=input)
+        elif floating:
+            must_float(loss, input=input, target=target)
+        broadcastable(loss, input=input, target=target)
+        outer_broadcast(loss, reduction, input=input, target=target)
+    return found
+
+
 def alike_rows(scores: object, labels: object, sets: bool = False) -> int:
     """The same for scores (N, C, ...) with int64 labels for each row; sets: rows of labels, in the scores' shape."""
     if torch.compiler.is_compiling() or core is None:
@@ -85,7 +102,7 @@ def real(loss: str, **tensors: object) -> None:
             )
 
 
-def floating(loss: str, **tensors: Tensor) -> None:
+def must_float(loss: str, **tensors: Tensor) -> None:
     """Raises NotImplementedError, as torch does, unless one of the tensors is of a floating dtype."""
     if not any(t.is_floating_point() for t in tensors.values()):
         name = next(iter(tensors))
@@ -232,7 +249,7 @@ def class_dim(loss: str, input: Tensor, target: Tensor, dim: int | None, probabi
             f"{loss}: expected logits of 1 or more dimensions, (C), (N, C) or (N, C, d1, ...), got "
             f"{shapes(input=input, target=target)}; write input.reshape(1, -1) for one row"
         )
-    floating(loss, input=input)
+    must_float(loss, input=input)
     if dim is None:
         return 0 if input.dim() == 1 else 1
     if not -input.dim() <= dim < input.dim():
@@ -289,7 +306,7 @@ def score_rows(loss: str, input: Tensor, target: Tensor) -> None:
             f"{loss}: expected non-empty scores of shape (C) or (N, C), got {shapes(input=input, target=target)}; "
             f"flatten other dimensions into N, such as input.movedim(1, -1).flatten(0, -2)"
         )
-    floating(loss, input=input)
+    must_float(loss, input=input)
 
 
 def fits(

@@ -73,7 +73,7 @@ def binary_cross_entropy(
     alike = checks.alike(input, target)
     if not alike:
         checks.real(loss, input=input, target=target)
-        checks.floating(loss, input=input)
+        checks.must_float(loss, input=input)
         checks.same_shape(loss, ValueError, input=input, target=target)
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
     checks.fits(loss, "mask", how.mask, input.shape, "the unreduced loss")

@@ -82,7 +82,7 @@ def binary_cross_entropy_with_logits(
     alike = checks.alike(input, target)
     if not alike:
         checks.real(loss, input=input, target=target)
-        checks.floating(loss, input=input)
+        checks.must_float(loss, input=input)
         checks.same_shape(loss, ValueError, input=input, target=target)
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
     if pos_weight is not None:

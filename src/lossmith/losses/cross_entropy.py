@@ -11,7 +11,7 @@ from ..loops.masking import hide_rows
 from ..loops.rowwise import (
     ClassLabels,
     Steps,
-    class_labels,
+    label_steps,
     rowwise,
     softmax_with_labels,
     softmax_with_probabilities,
@@ -112,17 +112,10 @@ def _against_labels(
     def steps() -> Steps:
         per_class = None if weight is None else weight.to(compute)
 
-        def read(target: Tensor) -> ClassLabels:
-            return class_labels(loss, target, input.shape[dim], how.mask, ignore_index)
-
         def of(input: Tensor, labels: ClassLabels) -> Tensor:
             return softmax_with_labels(input.to(compute), labels, dim, per_class, smoothing)
 
-        def finish(values: Tensor, labels: ClassLabels) -> Tensor:
-            share = None if per_class is None else labels.pick(per_class)
-            return reduce(loss, values, how, result, counted=labels.counted, denominator=share)
-
-        return Steps(read, of, finish)
+        return label_steps(loss, how, input.shape[dim], result, ignore_index, per_class, True, of)
 
     return rowwise(
         loss,

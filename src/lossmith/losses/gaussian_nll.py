@@ -106,11 +106,7 @@ def gaussian_nll_loss(
     """
     loss = "gaussian_nll_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
-    alike = checks.alike(input, target)
-    if not alike:
-        checks.real(loss, input=input, target=target)
-        checks.broadcastable(loss, input=input, target=target)
-        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+    alike = checks.pair(loss, how.reduction, input, target, "")
     constant = HALF_LOG_TWO_PI if full else 0.0
     if not isinstance(var, Tensor):
         variance = max(_not_negative(loss, var), eps)

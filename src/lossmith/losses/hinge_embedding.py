@@ -69,11 +69,7 @@ def hinge_embedding_loss(
     """
     loss = "hinge_embedding_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    alike = checks.alike(input, target)
-    if not alike:
-        checks.real(loss, input=input, target=target)
-        checks.broadcastable(loss, input=input, target=target)
-        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+    alike = checks.pair(loss, how.reduction, input, target, "")
     return pointwise(loss, hinge_embedding, (input, target), (margin,), how, like=input, alike=alike)
 
 

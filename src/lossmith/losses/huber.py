@@ -69,12 +69,7 @@ def huber_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
     if not delta > 0:
         raise RuntimeError(f"{loss}: delta is {delta!r}, expected a number greater than 0, in the unit of the target")
-    alike = checks.alike(input, target)
-    if not alike:
-        checks.real(loss, input=input, target=target)
-        checks.floating(loss, input=input)
-        checks.broadcastable(loss, input=input, target=target)
-        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+    alike = checks.pair(loss, how.reduction, input, target, "input")
     checks.weight_of_input(loss, weight, input)
     if weight is not None:
         alike = 0

@@ -71,7 +71,7 @@ def l1_loss(
     alike = 0 if weight is not None else checks.alike(input, target)
     if not alike:
         if how.reduction in ("mean", "batchmean") and not (input.is_complex() or target.is_complex()):
-            checks.floating(loss, input=input, target=target)
+            checks.must_float(loss, input=input, target=target)
         checks.broadcastable(loss, input=input, target=target)
         checks.outer_broadcast(loss, how.reduction, input=input, target=target)
         input, target = checks.broadcast(input, target, weight)

@@ -71,12 +71,9 @@ def mse_loss(
     loss = "mse_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     checks.weight_of_input(loss, weight, input)
-    alike = 0 if weight is not None else checks.alike(input, target)
-    if not alike:
-        checks.real(loss, input=input, target=target)
-        checks.floating(loss, input=input, target=target)
-        checks.broadcastable(loss, input=input, target=target)
-        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+    alike = checks.pair(loss, how.reduction, input, target, "either")
+    if weight is not None or not alike:
+        alike = 0
         input, target = checks.broadcast(input, target, weight)
     return pointwise(loss, mse, (input, target), (), how, weight=weight, weight_in_mean=True, alike=alike)
 

@@ -9,10 +9,9 @@ from .. import checks
 from ..backend import dtypes_of
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.rowwise import ClassLabels, Steps, class_labels, margins_to_label, rowwise
+from ..loops.rowwise import ClassLabels, Steps, label_steps, margins_to_label, rowwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
-from ..reduction import reduce as reduced
 
 
 @overridable
@@ -85,11 +84,7 @@ def multi_margin_loss(
             values = margins_to_label(rows.to(compute), labels, p, margin)
             return values if per_class is None else values * labels.pick(per_class)
 
-        def finish(values: Tensor, labels: ClassLabels) -> Tensor:
-            of_label = None if per_class is None else labels.pick(per_class)
-            return reduced(loss, values, how, result, weight=of_label)
-
-        return Steps(lambda target: class_labels(loss, target, classes, how.mask), of, finish)
+        return label_steps(loss, how, classes, result, None, per_class, False, of)
 
     return rowwise(
         loss,

@@ -7,10 +7,9 @@ from .. import checks
 from ..backend import dtypes_of
 from ..criterion import Criterion
 from ..facts import Facts, Loss
-from ..loops.rowwise import ClassLabels, Steps, class_labels, negative_pick, rowwise
+from ..loops.rowwise import ClassLabels, Steps, label_steps, negative_pick, rowwise
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
-from ..reduction import reduce as reduced
 
 
 @overridable
@@ -75,17 +74,10 @@ def nll_loss(
     def steps() -> Steps:
         per_class = None if weight is None or input.shape[dim] == 0 else weight.to(compute)
 
-        def read(target: Tensor) -> ClassLabels:
-            return class_labels(loss, target, input.shape[dim], how.mask, ignore_index)
-
         def of(input: Tensor, labels: ClassLabels) -> Tensor:
             return negative_pick(input, labels, dim, per_class, compute)
 
-        def finish(values: Tensor, labels: ClassLabels) -> Tensor:
-            share = None if per_class is None else labels.pick(per_class)
-            return reduced(loss, values, how, result, counted=labels.counted, denominator=share)
-
-        return Steps(read, of, finish)
+        return label_steps(loss, how, input.shape[dim], result, ignore_index, per_class, True, of)
 
     return rowwise(
         loss,

@@ -142,11 +142,7 @@ def poisson_nll_loss(
     loss = "poisson_nll_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     check_full(loss, full)
-    alike = checks.alike(input, target)
-    if not alike:
-        checks.real(loss, input=input, target=target)
-        checks.broadcastable(loss, input=input, target=target)
-        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+    alike = checks.pair(loss, how.reduction, input, target, "")
     if log_input:
         return pointwise(loss, OF_LOG[full], (input, target), (), how, alike=alike)
     return pointwise(loss, OF_RATE[full], (input, target), (eps,), how, alike=alike)

@@ -77,12 +77,8 @@ def smooth_l1_loss(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     if not beta >= 0:
         raise RuntimeError(f"{loss}: beta is {beta!r}, expected a number of 0 or more, in the unit of the target")
-    alike = checks.alike(input, target)
+    alike = checks.pair(loss, how.reduction, input, target, "either")
     if not alike:
-        checks.real(loss, input=input, target=target)
-        checks.floating(loss, input=input, target=target)
-        checks.broadcastable(loss, input=input, target=target)
-        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
         input, target = checks.broadcast(input, target)
     if not 1e-30 < beta < 1e30:
         limits = torch.finfo(dtypes(input, target)[0])

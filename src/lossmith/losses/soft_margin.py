@@ -59,12 +59,7 @@ def soft_margin_loss(
     """
     loss = "soft_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    alike = checks.alike(input, target)
-    if not alike:
-        checks.real(loss, input=input, target=target)
-        checks.floating(loss, input=input)
-        checks.broadcastable(loss, input=input, target=target)
-        checks.outer_broadcast(loss, how.reduction, input=input, target=target)
+    alike = checks.pair(loss, how.reduction, input, target, "input")
     return pointwise(loss, soft_margin, (input, target), (), how, like=input, alike=alike)
 
 

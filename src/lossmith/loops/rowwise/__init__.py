@@ -3,7 +3,7 @@
 from .gather import negative_pick
 from .labels import ClassLabels, LabelSets, class_labels, label_sets
 from .margins import margins_of_set, margins_to_label
-from .native import Steps, rowwise
+from .native import Steps, label_steps, rowwise
 from .softmax import softmax_with_labels, softmax_with_probabilities
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Steps",
     "class_labels",
     "label_sets",
+    "label_steps",
     "margins_of_set",
     "margins_to_label",
     "negative_pick",

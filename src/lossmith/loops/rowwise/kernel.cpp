@@ -319,6 +319,18 @@ struct Side {
     Index q_gradient_step;
 };
 
+// The greatest score of each row; 0 if all are -inf.
+template <typename T>
+inline void greatest_of(const Side<T>& side, const Index classes, const Index rows, T* const greatest) {
+    for (Index i = 0; i < rows; ++i) greatest[i] = -infinity<T>;
+    for (Index c = 0; c < classes; ++c) {
+        const T* const x = side.x + c * side.x_step;
+#pragma GCC ivdep
+        for (Index i = 0; i < rows; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
+    }
+    for (Index i = 0; i < rows; ++i) greatest[i] = greatest[i] == -infinity<T> ? T(0) : greatest[i];
+}
+
 template <typename T>
 inline void softmax_labels(const RowwiseCall& call, Tile<T>& tile, const Side<T>& side, const T scale) {
     const Index n = call.classes, w = tile.count;
@@ -327,14 +339,9 @@ inline void softmax_labels(const RowwiseCall& call, Tile<T>& tile, const Side<T>
     const T all = static_cast<T>(call.weight_sum);
     alignas(64) T greatest[TILE], lead[TILE], slope[TILE], share[TILE], on_label[TILE], below[TILE];
     alignas(64) double others[TILE];
-    for (Index i = 0; i < w; ++i) greatest[i] = -infinity<T>, others[i] = 0, below[i] = T(0);
-    for (Index c = 0; c < n; ++c) {
-        const T* const x = side.x + c * side.x_step;
-#pragma GCC ivdep
-        for (Index i = 0; i < w; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
-    }
+    for (Index i = 0; i < w; ++i) others[i] = 0, below[i] = T(0);
+    greatest_of(side, n, w, greatest);
     for (Index i = 0; i < w; ++i) {
-        greatest[i] = greatest[i] == -infinity<T> ? T(0) : greatest[i];
         lead[i] = side.x[tile.label[i] * side.x_step + i] - greatest[i];
     }
     T room[TILE];
@@ -389,15 +396,10 @@ inline void softmax_probabilities(const RowwiseCall& call, Tile<T>& tile, const 
     alignas(64) T greatest[TILE], log_total[TILE], coefficient[TILE], slope[TILE];
     alignas(64) double total[TILE], value[TILE], mass[TILE];
     for (Index i = 0; i < w; ++i) {
-        greatest[i] = -infinity<T>, total[i] = value[i] = mass[i] = 0;
+        total[i] = value[i] = mass[i] = 0;
         coefficient[i] = tile.factor[i] * scale;
     }
-    for (Index c = 0; c < n; ++c) {
-        const T* const x = side.x + c * side.x_step;
-#pragma GCC ivdep
-        for (Index i = 0; i < w; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
-    }
-    for (Index i = 0; i < w; ++i) greatest[i] = greatest[i] == -infinity<T> ? T(0) : greatest[i];
+    greatest_of(side, n, w, greatest);
     T room[TILE];
     for (Index c = 0; c < n; ++c) {
         const T* const x = side.x + c * side.x_step;

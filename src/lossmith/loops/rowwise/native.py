@@ -10,8 +10,9 @@ from torch import Tensor
 from ... import checks
 from ...backend import native
 from ...native import core
-from ...reduction import Reduction, wants_gradient
+from ...reduction import Reduction, reduce, wants_gradient
 from ..fused import empty_number, fused, widened
+from .labels import ClassLabels, class_labels
 
 Kind = Literal["softmax_labels", "softmax_probabilities", "pick", "margin_to_label", "margins_of_set"]
 _KINDS = {"softmax_labels": 0, "softmax_probabilities": 1, "pick": 2, "margin_to_label": 3, "margins_of_set": 4}
@@ -30,6 +31,29 @@ class Steps:
     """The unreduced loss of an input."""
     finish: Callable[[Tensor, Any], Tensor]
     """The reduction of unreduced losses."""
+
+
+def label_steps(
+    loss: str,
+    how: Reduction,
+    classes: int,
+    result: torch.dtype,
+    ignore_index: int | None,
+    per_class: Tensor | None,
+    weight_in_mean: bool,
+    of: Callable[[Tensor, ClassLabels], Tensor],
+) -> Steps:
+    """The steps of a loss against one label for each row, whose class weights are in torch's denominator or not."""
+
+    def read(target: Tensor) -> ClassLabels:
+        return class_labels(loss, target, classes, how.mask, ignore_index)
+
+    def finish(values: Tensor, labels: ClassLabels) -> Tensor:
+        of_label = None if per_class is None else labels.pick(per_class)
+        share = of_label if weight_in_mean else None
+        return reduce(loss, values, how, result, counted=labels.counted, denominator=share, weight=of_label)
+
+    return Steps(read, of, finish)
 
 
 def rowwise(
