@@ -42,12 +42,14 @@ def check_kernels() -> list[Check]:
     """All checks, in a few seconds; none where there are no kernels."""
     if native.missing:
         return []
-    with torch.random.fork_rng(devices=[]):
-        plan = [(SMALL, dtype) for dtype in DTYPES] + [(LARGE, torch.float32)]
-        return [check(workload, dtype) for size, dtype in plan for workload in _workloads(size)]
+    plan = [(SMALL, dtype) for dtype in DTYPES] + [(LARGE, torch.float32)]
+    threads = torch.get_num_threads()
+    # on a busy machine the threads of many short steps wait for each other, seconds in all: the kernels alone have them
+    with torch.random.fork_rng(devices=[]), _threads(1):
+        return [check(workload, dtype, threads) for size, dtype in plan for workload in _workloads(size)]
 
 
-def check(workload: Workload, dtype: torch.dtype) -> Check:
+def check(workload: Workload, dtype: torch.dtype, threads: int) -> Check:
     """Runs the reference once and the kernels of each instruction set, and compares."""
     inputs = workload.inputs(dtype, torch.device("cpu"))
     problems: list[str] = []
@@ -62,7 +64,7 @@ def check(workload: Workload, dtype: torch.dtype) -> Check:
         for name in native.core.available():
             where = f"{reduction}, {name}"
             try:
-                with _instruction_set(name), _forced(""), backend.recorded() as dispatched:
+                with _instruction_set(name), _threads(threads), _forced(""), backend.recorded() as dispatched:
                     found = _results(workload, inputs, reduction)
             except Exception as error:
                 problems.append(f"{where}: {_said(error)}")
@@ -131,6 +133,16 @@ def _forced(name: str) -> Iterator[None]:
         yield
     finally:
         backend.FORCED = before
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -143,8 +143,9 @@ int rowwise(int loss, bool wide, nb::handle input, int dim, nb::handle target, n
     if (counting != NUMBER) {
         const void* const kept = call.class_weight;
         if (counting == ROWS) call.class_weight = nullptr;
+        call.threads = threads_for(call.rows.count, threads);
         divisor *= total(kernels.weigh, call, outside);
-        call.class_weight = kept;
+        call.class_weight = kept, call.threads = threads_for(elements, threads);
         if (outside) return OUTSIDE;
         if (divisor == 0) return EMPTY;
     }

@@ -523,14 +523,18 @@ template <typename T>
 inline void pick(const RowwiseCall& call, Tile<T>& tile) {
     const int inner = call.rows.dims - 1;
     const bool side_by_side = call.gradient.data && call.gradient_step != 1 && call.gradient.stride[inner] == 1;
+    const bool in_one_run = call.gradient.data && call.gradient_step == 1 && call.gradient.stride[inner] == call.classes;
     if (side_by_side) {
         char* const at = row_of(call.gradient, call.rows, tile, 0);
         const Index step = call.gradient_step * static_cast<Index>(size_of(call.gradient.dtype));
         for (Index c = 0; c < call.classes; ++c) fill_zero<T>(call.gradient, at + c * step, 1, tile.count);
+    } else if (in_one_run) {
+        // processors fill long runs without reading them first
+        fill_zero<T>(call.gradient, row_of(call.gradient, call.rows, tile, 0), 1, tile.count * call.classes);
     }
     for (Index i = 0; i < tile.count; ++i) {
         char* const gradient = call.gradient.data ? row_of(call.gradient, call.rows, tile, i) : nullptr;
-        if (gradient && !side_by_side) fill_zero<T>(call.gradient, gradient, call.gradient_step, call.classes);
+        if (gradient && !side_by_side && !in_one_run) fill_zero<T>(call.gradient, gradient, call.gradient_step, call.classes);
         if (!tile.used[i]) continue;
         const Index y = tile.label[i];
         const T x = load_one<T>(row_of(call.input, call.rows, tile, i), call.input.dtype, y * call.input_step);

@@ -53,7 +53,9 @@ inline constexpr std::int64_t FEW_CLASSES = 48;
 
 // Rows of one thread's piece, whose sums are added in their order.
 static inline std::int64_t rows_of_piece(const RowwiseCall& call) {
-    const std::int64_t rows = 16384 / (call.classes > 0 ? call.classes : 1);
+    // of a pick only one number of a row is read, so a piece is for filling the gradient
+    const std::int64_t elements = call.loss == RowLoss::pick ? 131072 : 16384;
+    const std::int64_t rows = elements / (call.classes > 0 ? call.classes : 1);
     return rows < TILE ? (rows < 1 ? 1 : rows) : rows / TILE * TILE;
 }
 
