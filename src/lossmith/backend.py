@@ -72,7 +72,7 @@ def native(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: int
     """
     if torch.compiler.is_compiling():
         return 0
-    reason = unfit or unready()
+    reason = unready() or unfit
     found = 0
     if not reason:
         found = alike or core.survey(*tensors) + 1

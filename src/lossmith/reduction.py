@@ -175,7 +175,7 @@ def denominator_of(
         return share()
     if not weighed:
         return batch if batch is not None else shape[0] if len(shape) > 0 else 1
-    return count() / math.prod(shape[1:])
+    return count() / (math.prod(shape[1:]) or math.nan)
 
 
 def divisor_of(

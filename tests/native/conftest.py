@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from cases import CASES, Arguments, Case
 from lossmith import backend
+from lossmith.loops import fused
 from lossmith.native import core, missing
 
 REDUCTIONS = ("none", "sum", "mean", "batchmean")
@@ -98,8 +99,13 @@ def reference() -> Iterator[None]:
 
 @contextmanager
 def ran_natively() -> Iterator[list[backend.Dispatch]]:
-    """Kernels run here, and nothing else."""
-    with backend.recorded() as records:
+    """Kernels run here, forward and backward, and nothing else."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("a gradient was computed by the reference")
+
+    with backend.recorded() as records, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "_differentiated", refuse)
         yield records
     assert records, "no loss was called"
     others = [record for record in records if record.backend != "native"]

@@ -42,7 +42,7 @@ def test_every_formula_at_extreme_points(name):
     for question in questions(name):
         for dtype in PRECISE:
             for isa in ISAS:
-                points = [torch.from_numpy(c).requires_grad_() for c in question.columns(numpy_type(dtype))]
+                points = tuple(torch.from_numpy(c).requires_grad_() for c in question.columns(numpy_type(dtype)))
                 with ran_natively(), instruction_set(isa):
                     value = pointwise("loss", formula, points, question.parameters, EACH)
                     gradients = torch.autograd.grad(value, points, torch.ones_like(value), allow_unused=True)
@@ -290,6 +290,21 @@ def test_p06_cross_entropy_over_many_classes_and_rows(dtype, isa):
         one_rounding(slope[0], expected / n)
         total = LF.cross_entropy(x, torch.full((n,), 5), reduction="sum")
         same(total, torch.tensor(n * math.log(classes)).to(dtype))  # infinity, if it is beyond float16
+
+
+@each_isa
+@each_half
+def test_p06_every_half_is_read_and_written_right(dtype, isa):
+    x = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype).requires_grad_()
+    with ran_natively():
+        loss = LF.mse_loss(x, torch.zeros_like(x), reduction="none")
+        (slope,) = torch.autograd.grad(loss, x, torch.ones_like(x))
+    wide = x.detach().float()
+    same(loss.detach(), (wide * wide).to(dtype), rtol=0, atol=0)
+    same(slope, (2 * wide).to(dtype), rtol=0, atol=0)
+    with ran_natively():
+        strided = LF.l1_loss(x.detach()[1::3], torch.zeros((), dtype=dtype), reduction="none")
+    same(strided, x.detach()[1::3].abs(), rtol=0, atol=0)
 
 
 @each_half

@@ -74,6 +74,8 @@ class Fused(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         kernel: Kernel = ctx.kernel
         saved = ctx.saved_tensors
+        if not _keeps_graph():
+            ctx.kernel = None  # it may hold weights, a mask and labels, which the graph gives up with its saved tensors
         wanted = ctx.needs_input_grad[1:]
         count = len(wanted)
         factor = core.number(upstream) if kernel.reduced else None
@@ -94,8 +96,12 @@ class Fused(torch.autograd.Function):
             return None, *kernel.run(saved[:count], wanted, factor)[1]
         # a later backward goes through the same steps, and gives the same bits
         stored = saved[count:] if fresh else kernel.run(saved[:count], wanted, 1.0)[1]
-        return None, *[None if g is None else g.data.mul_(factor) for g in stored]
+        gradients = [None if g is None else g.data for g in stored]
+        core.rescale([g for g in gradients if g is not None], factor, torch.get_num_threads())
+        return None, *gradients
 
+
+_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
 
 # without the Python step that looks for torch.func transforms: under those no kernel runs
 _apply = super(torch.autograd.Function, Fused).apply

@@ -1,5 +1,7 @@
 """Binary cross-entropy of probabilities."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -78,7 +80,8 @@ def binary_cross_entropy(
     checks.fits(loss, "weight", weight, input.shape, "input", RuntimeError)
     checks.fits(loss, "mask", how.mask, input.shape, "the unreduced loss")
 
-    def outside() -> Tensor | None:
+    def outside(operands: Sequence[Tensor]) -> Tensor | None:
+        input, target = operands
         invalid = checks.within_unit(
             loss, "input", input, how.mask, "write torch.sigmoid(input), or better binary_cross_entropy_with_logits"
         )

@@ -108,6 +108,7 @@ def _against_labels(
     alike: int = 0,
 ) -> Tensor:
     compute, result = dtypes_of(alike, input)
+    classes = input.shape[dim]
 
     def steps() -> Steps:
         per_class = None if weight is None else weight.to(compute)
@@ -115,7 +116,7 @@ def _against_labels(
         def of(input: Tensor, labels: ClassLabels) -> Tensor:
             return softmax_with_labels(input.to(compute), labels, dim, per_class, smoothing)
 
-        return label_steps(loss, how, input.shape[dim], result, ignore_index, per_class, True, of)
+        return label_steps(loss, how, classes, result, ignore_index, per_class, True, of)
 
     return rowwise(
         loss,
@@ -156,13 +157,14 @@ def _against_probabilities(
             f"{checks.shapes(input=input, target=target)}; write mask= (False leaves a row out)"
         )
     compute, result = dtypes(input, target)
+    classes = input.shape[dim]
 
     def steps() -> Steps:
         per_class = None if weight is None else weight.to(compute)
 
         def read(target: Tensor) -> Tensor:
             target = hide_rows(target.to(compute), how.mask, 0.0, dim=dim)
-            return target * (1 - smoothing) + smoothing / input.shape[dim] if smoothing > 0 else target
+            return target * (1 - smoothing) + smoothing / classes if smoothing > 0 else target
 
         def of(input: Tensor, target: Tensor) -> Tensor:
             rows = hide_rows(input.to(compute), how.mask, 0.0, dim=dim)

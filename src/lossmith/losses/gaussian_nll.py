@@ -119,7 +119,7 @@ def gaussian_nll_loss(
         shape = torch.broadcast_shapes(shape, target.shape)  # type: ignore[no-untyped-call]
     var = _along(loss, var, input, shape)
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
-    domain = Domain((None, None, (0.0, math.inf, True)), lambda: _negative(loss, var, how.mask))
+    domain = Domain((None, None, (0.0, math.inf, True)), lambda operands: _negative(loss, operands[2], how.mask))
     formula = gaussian_clamped if clamp_gradient else gaussian
     return pointwise(loss, formula, (input, target, var), (eps, constant), how, domain=domain, composite=True)
 

@@ -70,14 +70,15 @@ def nll_loss(
         checks.class_weight(loss, weight, input, dim)
         target = checks.label_shape(loss, input, target, dim, "give one label for each row of log-probabilities")
     compute, result = dtypes_of(alike, input)
+    classes = input.shape[dim]
 
     def steps() -> Steps:
-        per_class = None if weight is None or input.shape[dim] == 0 else weight.to(compute)
+        per_class = None if weight is None or classes == 0 else weight.to(compute)
 
         def of(input: Tensor, labels: ClassLabels) -> Tensor:
             return negative_pick(input, labels, dim, per_class, compute)
 
-        return label_steps(loss, how, input.shape[dim], result, ignore_index, per_class, True, of)
+        return label_steps(loss, how, classes, result, ignore_index, per_class, True, of)
 
     return rowwise(
         loss,

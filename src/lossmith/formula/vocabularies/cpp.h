@@ -63,6 +63,7 @@ struct Of<float> {
     using Bits = std::uint32_t;
     static constexpr int mantissa = 23, bias = 127;
     static constexpr float exp_lowest = -105, exp_highest = 89;  // beyond which exp is 0 and infinite
+    static constexpr float exp_finite = 88.72283f;               // the greatest number whose exp is finite
     static constexpr float log2_high = 0.693145751953125f, log2_low = 1.4286068203e-6f;
     static constexpr float digamma_root_high = 1.4616321f, digamma_root_low = 1.243815e-8f;
     static constexpr float expm1[] = {0.5f, 0.16666664f, 0.0416663f, 0.008333754f, 0.0013951462f, 0.00019717462f};
@@ -89,7 +90,7 @@ template <>
 struct Of<double> {
     using Bits = std::uint64_t;
     static constexpr int mantissa = 52, bias = 1023;
-    static constexpr double exp_lowest = -746, exp_highest = 710;
+    static constexpr double exp_lowest = -746, exp_highest = 710, exp_finite = 709.782712893384;
     static constexpr double log2_high = 0.6931471805598903, log2_low = 5.497923018708371e-14;
     static constexpr double digamma_root_high = 1.4616321449683622, digamma_root_low = 9.5499954299656977e-17;
     static constexpr double expm1[] = {
@@ -381,8 +382,9 @@ inline T exp(const T x) {
     const auto [rest, n] = reduced(inside, inside * log2_e<T> + rounding<T>);
     // in two steps, since the power of two may be subnormal or infinite where the result is not
     const Bits<T> half = n >> 1;
-    const T root = power_of_two<T>(half);
-    return (root + root * expm1_near_0(rest)) * power_of_two<T>(n - half);
+    const T root = power_of_two<T>(half), scaled = (root + root * expm1_near_0(rest)) * power_of_two<T>(n - half);
+    // chosen and not computed: a product that overflows may be contracted with what follows, and then does not
+    return choose(x > Of<T>::exp_finite, infinity<T>, scaled);
 }
 
 template <typename T>

@@ -64,7 +64,8 @@ class _Call:
 
     def _factors(self, losses: Tensor, upstream: Tensor | float) -> Tensor:
         """The derivative of the reduced loss in each sample's, which is the same for all finite losses."""
-        with torch.enable_grad():
+        # what is saved here is no business of a caller's hooks (a checkpoint would compute it all again)
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
             finite = torch.zeros_like(losses).requires_grad_()
             value = self.steps.finish(finite)
             if not isinstance(upstream, Tensor):

@@ -49,6 +49,8 @@ def pairwise(
             unfit = unfit or "the arithmetic is not that of floats"
         elif 0 in widths:
             unfit = unfit or "the vectors are empty"
+        elif min(widths) != max(widths):
+            unfit = unfit or "the vectors differ in width"
         elif target is not None and target.requires_grad and torch.is_grad_enabled():
             unfit = unfit or "the target wants a gradient"
         factors = () if how.sample_weight is None else (how.sample_weight,)

@@ -146,11 +146,30 @@ double weigh(const nb::tuple& factors, nb::handle mask, bool wide, int threads) 
     return total(chosen_pointwise_kernels().weigh, call, outside);
 }
 
+// Multiplies gradients, float32 or float64, where they lie.
+void rescale(const nb::list& gradients, double factor, int threads) {
+    for (nb::handle gradient : gradients) {
+        const DLTensor view = view_of(gradient);
+        PointwiseCall call;
+        call.wide = dtype_of(view) == Dtype::f64;
+        if (!call.wide && dtype_of(view) != Dtype::f32) throw nb::type_error("a gradient must be float32 or float64");
+        call.scale = factor;
+        Layout layout;
+        layout.grow(view);
+        layout.add(view, call.gradient[0]);
+        layout.simplify(call.shape);
+        call.threads = threads_for(call.shape.count, threads);
+        bool outside = false;
+        total(chosen_pointwise_kernels().rescale, call, outside);
+    }
+}
+
 }  // namespace
 
 void bind_pointwise(nb::module_& module) {
     module.def("pointwise", &pointwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
                nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
+    module.def("rescale", &rescale);
     module.def("weigh", &weigh, nb::arg(), nb::arg().none(), nb::arg(), nb::arg());
     // of the printed formulas that were compiled, to tell whether they are those of today
     module.def("printed", [] { return LOSSMITH_FORMULAS_SHA256; });

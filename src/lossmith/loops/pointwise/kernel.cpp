@@ -267,6 +267,28 @@ inline void weigh_piece(const PointwiseCall& call, const std::int64_t piece) {
     call.partials[piece] = partial;
 }
 
+template <typename T>
+inline void rescale_piece(const PointwiseCall& call, const std::int64_t piece) {
+    const std::int64_t begin = piece * PIECE, left = call.shape.count - begin;
+    const T scale = static_cast<T>(call.scale);
+    const Strided& gradient = call.gradient[0];
+    walk(gradient, call.shape, begin, left < PIECE ? left : PIECE,
+         [&](std::int64_t offset, std::int64_t stride, std::int64_t, std::int64_t count) {
+             T* const g = reinterpret_cast<T*>(gradient.data + offset);
+             if (stride == 1)
+                 for (std::int64_t i = 0; i < count; ++i) g[i] *= scale;
+             else
+                 for (std::int64_t i = 0; i < count; ++i) g[i * stride] *= scale;
+         });
+    call.partials[piece] = Partial();
+}
+
+static void rescale(const PointwiseCall& call) {
+    in_parallel(pieces_of(call.shape.count), call.threads, [&](const std::int64_t piece) {
+        call.wide ? rescale_piece<double>(call, piece) : rescale_piece<float>(call, piece);
+    });
+}
+
 static void run(const PointwiseCall& call) {
     in_parallel(pieces_of(call.shape.count), call.threads, [&](const std::int64_t piece) {
         call.wide ? run_piece<double>(call, piece) : run_piece<float>(call, piece);
@@ -280,7 +302,7 @@ static void weigh(const PointwiseCall& call) {
 }
 
 extern const PointwiseKernels pointwise_kernels;
-const PointwiseKernels pointwise_kernels = {run, weigh};
+const PointwiseKernels pointwise_kernels = {run, weigh, rescale};
 
 }  // inline namespace LOSSMITH_ISA
 }  // namespace lossmith

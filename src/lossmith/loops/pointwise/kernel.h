@@ -51,6 +51,8 @@ struct PointwiseKernels {
     void (*run)(const PointwiseCall&);
     // The sum of the products of the factors where the mask is True, as if they were the loss.
     void (*weigh)(const PointwiseCall&);
+    // The first gradient times the scale, where it lies.
+    void (*rescale)(const PointwiseCall&);
 };
 
 }  // namespace lossmith

@@ -288,7 +288,7 @@ class _Call:
             torch.get_num_threads(),
         )
         if not inside and self.domain is not None:
-            self.domain.outside()
+            self.domain.outside(operands)
         if len(gradients) != len(tensors):
             gradients = gradients[:count] + [None] * (len(tensors) - count)
         for i, gradient in enumerate(gradients):

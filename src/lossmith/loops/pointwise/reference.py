@@ -1,7 +1,7 @@
 """The torch path of pointwise losses: the formula's value on whole tensors, autograd for every derivative."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +20,8 @@ class Domain(NamedTuple):
 
     bounds: tuple[Bounds, ...]
     """For each operand None or the least, the greatest number, and whether NaN is allowed: what a kernel looks for."""
-    outside: Callable[[], Tensor | None]
-    """Raises the error, or returns where an operand lies outside (None: nowhere)."""
+    outside: Callable[[Sequence[Any]], Tensor | None]
+    """Given the operands, raises the error, or returns where one lies outside (None: nowhere)."""
 
 
 def pointwise(
@@ -60,8 +60,8 @@ def unreduced_losses(
     compute: torch.dtype,
 ) -> Tensor:
     """The formula's value for each element, in the dtype that it is computed in."""
+    invalid = None if domain is None else domain.outside(operands)
     operands = [o.to(compute) if isinstance(o, Tensor) else o for o in operands]
-    invalid = None if domain is None else domain.outside()
     if invalid is not None:
         operands = [torch.where(invalid, 1, o) if isinstance(o, Tensor) else o for o in operands]
     if mask is not None:

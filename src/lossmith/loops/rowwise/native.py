@@ -114,7 +114,8 @@ def rowwise(
             call.dtypes, call.bare = (compute, compute), True
             way = steps()
             kept = extras if how.sample_weight is None else extras[1:]
-            return way.finish(fused(call, (*widened((input, target)), *kept)), way.read(target))
+            input, target = widened((input, target))
+            return way.finish(fused(call, (input, target, *kept)), way.read(target))
     way = steps()
     aims = way.read(target)
     return way.finish(way.of(input, aims), aims)
