@@ -405,10 +405,10 @@ def test_vectors_of_any_layout(loss, data):
     for i, name in enumerate(names):
         values = spiced(draw, random_tensor(shape, i, -2.0, 2.0)).to(draw(FLOATING))
         arguments[name] = repeated(draw, values, True if loss == "triplet_margin_with_distance_loss" else None)
-        assume(arguments[name].dim() == len(shape))
+        # vectors of different widths run the reference
+        assume(arguments[name].dim() == len(shape) and arguments[name].shape[-1] == shape[-1])
     batch = tuple(torch.broadcast_shapes(*(a.shape for a in arguments.values()))[:-1])
     if loss == "cosine_embedding_loss":
-        assume(max(a.shape[-1] for a in arguments.values()) == shape[-1])
         sign = random_tensor(batch, 4).sign()
         arguments |= {"target": laid_out(draw, sign), "margin": draw(st.sampled_from([0.0, -0.3]))}
     elif loss == "triplet_margin_loss":

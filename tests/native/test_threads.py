@@ -174,30 +174,6 @@ def test_p10_weights_and_masks_too(case, threads):
         same_bits(found, expected)
 
 
-def test_p10_the_gradient_of_what_is_repeated(threads):
-    """A sum over what it was repeated for."""
-    x, y = logits(300_000), logits(1)
-    for shape in ((), (1,)):
-        expected = None
-        for number in NUMBERS:
-            threads(number)
-            found = results(LF.mse_loss, {"input": x, "target": y.reshape(shape)}, ("target",))
-            expected = expected or found
-            same_bits(found, expected)
-
-
-def test_p10_the_gradient_of_a_weight(threads):
-    """Of which torch's operations make a part."""
-    x, y, weight = logits(3000, 100), logits(3000, 100) + 1, logits(3000, 1).abs()
-    expected = None
-    for number in NUMBERS:
-        threads(number)
-        arguments = {"input": x, "target": y, "sample_weight": weight}
-        found = results(LF.mse_loss, arguments, ("input", "sample_weight"))
-        expected = expected or found
-        same_bits(found, expected)
-
-
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="threads are counted in /proc")
 def test_they_do_run_in_threads():
     code = """
