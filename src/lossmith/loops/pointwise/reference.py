@@ -85,11 +85,11 @@ def finish(
     """Weighs and reduces unreduced losses."""
     share = None
     if weight is not None:
-        weight = weight.to(values.dtype)
+        weight, given = weight.to(values.dtype), weight
         if how.mask is not None:
             weight = torch.where(how.mask, weight, 0)
         values = values * weight
         if weight_in_mean:
             # as in torch, the sum is over the weight as it is given, also where the operands broadcast to a larger loss
-            share = weight if weight.shape == values.shape else weight * (weight.numel() / max(1, values.numel()))
+            share = weight if weight.shape == values.shape else weight * (given.numel() / max(1, values.numel()))
     return reduce(loss, values, how, result, denominator=share, weight=weight, batch=batch)

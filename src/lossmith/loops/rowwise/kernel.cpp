@@ -445,7 +445,6 @@ inline void softmax_probabilities(const RowwiseCall& call, Tile<T>& tile, const 
 // ----- the ways through a tile -----
 
 // Numbers of one class for all rows of a tile, or of all classes for one row.
-template <typename T>
 inline void fill_zero(const Strided& tensor, char* const at, const Index step, const Index n) {
     const std::size_t bytes = size_of(tensor.dtype);
     if (step == 1) {
@@ -465,8 +464,8 @@ inline bool row_by_row(const RowwiseCall& call, Tile<T>& tile, T* const scratch)
         char* const gradient = call.gradient.data ? row_of(call.gradient, call.rows, tile, i) : nullptr;
         char* const of_target = call.target_gradient.data ? row_of(call.target_gradient, call.rows, tile, i) : nullptr;
         if (!tile.used[i]) {
-            if (gradient) fill_zero<T>(call.gradient, gradient, call.gradient_step, n);
-            if (of_target) fill_zero<T>(call.target_gradient, of_target, call.target_gradient_step, n);
+            if (gradient) fill_zero(call.gradient, gradient, call.gradient_step, n);
+            if (of_target) fill_zero(call.target_gradient, of_target, call.target_gradient_step, n);
             continue;
         }
         const char* const from = row_of(call.input, call.rows, tile, i);
@@ -527,14 +526,13 @@ inline void pick(const RowwiseCall& call, Tile<T>& tile) {
     if (side_by_side) {
         char* const at = row_of(call.gradient, call.rows, tile, 0);
         const Index step = call.gradient_step * static_cast<Index>(size_of(call.gradient.dtype));
-        for (Index c = 0; c < call.classes; ++c) fill_zero<T>(call.gradient, at + c * step, 1, tile.count);
+        for (Index c = 0; c < call.classes; ++c) fill_zero(call.gradient, at + c * step, 1, tile.count);
     } else if (in_one_run) {
-        // processors fill long runs without reading them first
-        fill_zero<T>(call.gradient, row_of(call.gradient, call.rows, tile, 0), 1, tile.count * call.classes);
+        fill_zero(call.gradient, row_of(call.gradient, call.rows, tile, 0), 1, tile.count * call.classes);
     }
     for (Index i = 0; i < tile.count; ++i) {
         char* const gradient = call.gradient.data ? row_of(call.gradient, call.rows, tile, i) : nullptr;
-        if (gradient && !side_by_side && !in_one_run) fill_zero<T>(call.gradient, gradient, call.gradient_step, call.classes);
+        if (gradient && !side_by_side && !in_one_run) fill_zero(call.gradient, gradient, call.gradient_step, call.classes);
         if (!tile.used[i]) continue;
         const Index y = tile.label[i];
         const T x = load_one<T>(row_of(call.input, call.rows, tile, i), call.input.dtype, y * call.input_step);
@@ -553,7 +551,7 @@ inline const T* side_by_side(const RowwiseCall& call, const Tile<T>& tile, const
     const int inner = call.rows.dims - 1;
     const Index n = call.classes, bytes = static_cast<Index>(size_of(tensor.dtype));
     const char* const from = row_of(tensor, call.rows, tile, 0);
-    if (step == 1 && n > 1) {
+    if (step == 1 && n > 1 && n <= FEW_CLASSES) {
         T row[FEW_CLASSES];
         for (Index i = 0; i < tile.count; ++i) {
             if (!tile.used[i]) {
@@ -602,7 +600,7 @@ inline void put_back(const RowwiseCall& call, const Tile<T>& tile, const Strided
     const int inner = call.rows.dims - 1;
     const Index n = call.classes, bytes = static_cast<Index>(size_of(tensor.dtype));
     char* const to = row_of(tensor, call.rows, tile, 0);
-    if (step == 1 && n > 1) {
+    if (step == 1 && n > 1 && n <= FEW_CLASSES) {
         T row[FEW_CLASSES];
         for (Index i = 0; i < tile.count; ++i) {
             char* const at = to + i * tensor.stride[inner] * bytes;
