@@ -24,9 +24,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip --constraint constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
 		--group dev --editable '.[all]'
-	@touch $@
+	@touch $@ $(BUILT)
 
-# pip builds into build/, where only what changed is compiled again.
+# An editable install reads Python from the source; the kernels are what it builds.
 $(BUILT): $(READY) $(KERNELS)
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt --build-constraint constraints.txt --editable .
 	@touch $@
@@ -43,8 +43,8 @@ test-all: $(BUILT)  ## Run every test on every case.
 
 # The kernels built with AddressSanitizer and UndefinedBehaviorSanitizer, in an environment of their own: in .venv the
 # finder of the editable install would come first. Nothing is suppressed. Leaks are not looked for, since Python and torch
-# leave memory behind, nor uses of the stack after a return, for which GCC stores vectors at wrong addresses (its bug
-# 110027). Captured by pytest, a report would be lost with the process, hence --capture=sys; libstdc++ is preloaded so
+# leave memory behind, nor uses of the stack after a return, for which GCC 12 stores AVX-512 vectors at misaligned
+# addresses. Captured by pytest, a report would be lost with the process, hence --capture=sys; libstdc++ is preloaded so
 # that exceptions pass through the sanitizer.
 SANITIZED := build/sanitized
 PURELIB := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'

@@ -30,6 +30,11 @@ each_isa = pytest.mark.parametrize("isa", ISAS, indirect=True)
 each_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
 
 
+def everything() -> bool:
+    """Whether all cases are asked for: `pytest --all` says so in the environment."""
+    return os.environ.get("LOSSMITH_TESTS") == "all"
+
+
 @pytest.fixture(autouse=True)
 def kernels() -> None:
     if core is None:

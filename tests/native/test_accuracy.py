@@ -11,7 +11,6 @@ from mpmath import exp, log, log1p, mp, mpf, sqrt
 from torch import Tensor
 
 import lossmith.functional as LF
-from conftest import everything
 from lossmith.loops.pointwise import pointwise
 from lossmith.reduction import plan
 from oracle.accuracy import questions, ulps, worst
@@ -19,7 +18,7 @@ from oracle.discovery import FORMULAS
 from oracle.test_formulas import LIMIT, hold
 from oracle.test_tails import TAILS, sigmoid, softplus
 
-from .conftest import HALVES, ISAS, each_isa, instruction_set, ran_natively, random_tensor, same
+from .conftest import HALVES, ISAS, each_isa, everything, instruction_set, ran_natively, random_tensor, same
 
 mp.dps = 50
 PRECISE = (torch.float32, torch.float64)

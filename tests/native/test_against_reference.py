@@ -16,7 +16,6 @@ from torch import Tensor
 
 import lossmith.functional as LF
 from cases import Arguments, Case
-from conftest import everything
 from lossmith import LossWarning, explain_dispatch
 
 from .conftest import (
@@ -28,6 +27,7 @@ from .conftest import (
     each_isa,
     each_reduction,
     evaluate,
+    everything,
     identical,
     instruction_set,
     leaves_of,

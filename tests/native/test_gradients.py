@@ -13,13 +13,13 @@ from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 import lossmith.functional as LF
-from conftest import everything
 
 from .conftest import (
     HALVES,
     each_case,
     each_dtype,
     evaluate,
+    everything,
     identical,
     leaves_of,
     mask_for,

@@ -12,9 +12,8 @@ from torch import Tensor
 
 import lossmith.functional as LF
 from cases import Arguments
-from conftest import everything
 
-from .conftest import NATIVE_CASES, each_dtype, evaluate, ran_natively, random_tensor, run_python, same
+from .conftest import NATIVE_CASES, each_dtype, evaluate, everything, ran_natively, random_tensor, run_python, same
 
 # ----- peak memory -----
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 import lossmith.functional as LF
 from cases import Arguments, Case
-from conftest import everything
 
 from .conftest import (
     each_case,
     each_dtype,
     evaluate,
+    everything,
     leaves_of,
     mask_for,
     ran_natively,

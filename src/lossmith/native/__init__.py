@@ -11,9 +11,9 @@ missing: str
 
 try:
     from . import _core as core  # type: ignore[attr-defined, no-redef]
-except ImportError as error:
-    core = None
-    missing = f"the kernels are not built or can't be loaded ({error})"
-else:
+
     core.use_torch(torch.Tensor, torch.nn.Parameter)
     missing = ""
+except (ImportError, AttributeError, RuntimeError) as error:  # not built, not loadable, or of another torch
+    core = None
+    missing = f"the kernels are not built or can't be loaded ({error})"
