@@ -91,5 +91,5 @@ def finish(
         values = values * weight
         if weight_in_mean:
             # as in torch, the sum is over the weight as it is given, also where the operands broadcast to a larger loss
-            share = weight if weight.shape == values.shape else weight * (given.numel() / max(1, values.numel()))
+            share = weight if given.shape == values.shape else weight * (given.numel() / max(1, values.numel()))
     return reduce(loss, values, how, result, denominator=share, weight=weight, batch=batch)
