@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from .card import Card
 from .formula import Formula
 
 Family = Literal["regression", "classification", "embedding and ranking", "distributions and sequences"]
@@ -38,6 +39,19 @@ takes others too). A domain that other arguments decide is a function of them.
 """
 
 
+Optimum = Literal[
+    "mean",
+    "median",
+    "between median and mean",
+    "logarithm of the mean",
+    "mean and variance",
+    "frequencies",
+    "logarithm of the frequencies",
+    "log-odds",
+    "most frequent label",
+]
+
+
 @dataclass(frozen=True)
 class Facts:
     """Declared properties of the unreduced loss; `tests/test_facts.py` tries to falsify each.
@@ -61,6 +75,13 @@ class Facts:
     """What torch's mean divides by: the number of unreduced losses, each of an element, of a row over the last or the
     class dimension, or of a whole sample; or the sum of the weights of elements or labels, where `weight` is given.
     """
+    smooth: bool = False
+    """Whether the gradient in the prediction is continuous everywhere inside the domain: no kink."""
+    optimum: Optimum | None = None
+    """What statistic of the targets one constant prediction is, when it minimises the mean over targets that scatter.
+
+    None where targets don't scatter around a prediction: ranks, pairs and sequences.
+    """
 
 
 @dataclass(frozen=True)
@@ -71,6 +92,7 @@ class Loss:
     module: type[Any]
     family: Family
     facts: Facts
+    card: Card | None = None
     formulas: tuple[Formula, ...] = field(default=())
 
     @property

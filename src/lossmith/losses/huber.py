@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
+from ..card import Card, Curve, Sibling, Text, Trap
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..formula import Real, Reals, formula, maximum, minimum
@@ -128,6 +129,128 @@ class HuberLoss(Criterion, torch.nn.HuberLoss):
         )
 
 
+CARD = Card(
+    title=Text("Huber loss", "Huber 损失"),
+    summary=Text(
+        "Half the squared error up to a threshold delta, linear beyond it: MSE for ordinary errors, MAE for outliers.",
+        "误差不超过阈值 delta 时取平方误差的一半，超过后按线性增长：普通误差按 MSE 处理，离群点按 MAE 处理。",
+    ),
+    gradient=Text(
+        "The error itself, clipped to $[-\\delta, \\delta]$: small errors pull in proportion, large ones all alike.",
+        "即误差本身，截断在 $[-\\delta, \\delta]$ 内：小误差按比例产生拉力，大误差的拉力都一样大。",
+    ),
+    robustness=Text(
+        "Robust: an outlier pulls no harder than an error of delta, however far off it is.",
+        "鲁棒：离群点无论偏离多远，拉力都不超过大小为 delta 的误差。",
+    ),
+    sparsity=Text(
+        "None: near 0 the gradient fades with the error, so no error is driven to exactly 0.",
+        "无稀疏性：误差趋于 0 时梯度也随之消失，误差不会被压到恰好为 0。",
+    ),
+    smoothness=Text(
+        "Once differentiable everywhere, at 0 too (L1 is not); the second derivative jumps from 1 to 0 at delta.",
+        "处处一阶可导，在 0 处也是（L1 不可导）；二阶导数在 delta 处由 1 跳到 0。",
+    ),
+    sensitivity=Text(
+        "Delta decides, in the unit of the target: too large and it is MSE, too small and it is delta times MAE.",
+        "关键是 delta，其单位与目标相同：过大等同于 MSE，过小等同于 delta 倍的 MAE。",
+    ),
+    minimiser=Text(
+        "The target. Where targets scatter, a centre between their median and their mean, as delta grows from 0.",
+        "目标值本身。目标有散布时，最优预测介于中位数与均值之间，delta 越大越接近均值。",
+    ),
+    use=(
+        Text(
+            "Regression with some outliers (about 1 to 10 % of the rows), whose other errors are even.",
+            "含少量离群点（约 1% 到 10% 的样本）而其余误差均匀的回归。",
+        ),
+        Text(
+            "Value functions in reinforcement learning, where a wrong bootstrap target must not throw the network off.",
+            "强化学习中的价值函数：个别错误的自举目标不应把网络带偏。",
+        ),
+    ),
+    avoid=(
+        Text(
+            "Clean data with even noise: MSELoss needs fewer rows for the same accuracy and has nothing to tune.",
+            "数据干净且噪声均匀时：MSELoss 达到同样精度所需样本更少，也无需调参。",
+        ),
+        Text(
+            "A tenth of the rows or more are outliers: no threshold tells them from the rest, take L1Loss.",
+            "离群点达到十分之一或更多时：没有阈值能把它们分开，应改用 L1Loss。",
+        ),
+    ),
+    traps=(
+        Trap(
+            "huber-delta-unit",
+            Text(
+                "The default delta = 1 is in the unit of the target. For house prices every error is beyond it and the "
+                "loss is MAE; for targets in [0, 1] none is and it is half the MSE. Standardise the target, or take "
+                "1.345 robust standard deviations of the residuals: lossmith.suggest.delta(residuals).",
+                "默认 delta = 1 以目标的单位计。预测房价时所有误差都超过它，损失退化为 MAE；目标在 [0, 1] 内时"
+                "没有误差超过它，损失只是 MSE 的一半。应先标准化目标，或取残差稳健标准差的 1.345 倍："
+                "lossmith.suggest.delta(residuals)。",
+            ),
+        ),
+        Trap(
+            "huber-outer-broadcast",
+            Text(
+                "An input of (N, 1) against a target of (N,) becomes an (N, N) table of all pairs; the loss still "
+                "falls, toward the mean of the targets. Write input.squeeze(1).",
+                "输入 (N, 1) 与目标 (N,) 会广播成 (N, N) 的两两配对表；损失照样下降，"
+                "模型却只学到目标的均值。应写 input.squeeze(1)。",
+            ),
+            rule="outer-broadcast",
+        ),
+    ),
+    stability=Text(
+        "Written as clip(r) (r - clip(r)/2): nothing is squared beyond delta, so it overflows only where the error "
+        "times delta does. Half precision is computed in float32.",
+        "写作 clip(r) (r - clip(r)/2)：超过 delta 后不再平方，只有误差与 delta 之积溢出时才会溢出。"
+        "半精度输入以 float32 计算。",
+    ),
+    activation=Text("none", "无"),
+    input="(*)",
+    target="(*)",
+    typical=Text("regression with outliers, value functions", "含离群点的回归、价值函数"),
+    siblings=(
+        Sibling(
+            "SmoothL1Loss",
+            Text(
+                "The same shape in another scale: HuberLoss(delta=d) is d times SmoothL1Loss(beta=d). Huber's slope at "
+                "0 stays 1 as delta changes, SmoothL1's slope far out does.",
+                "形状相同、尺度不同：HuberLoss(delta=d) 等于 d 倍的 SmoothL1Loss(beta=d)。改变参数时，"
+                "Huber 在 0 附近的曲率恒为 1，SmoothL1 则是远处的斜率恒为 1。",
+            ),
+        ),
+        Sibling(
+            "L1Loss",
+            Text(
+                "Pulls alike at every distance, with a kink at 0: more robust, slower to settle.",
+                "任何距离上拉力都相同，在 0 处有尖点：更鲁棒，但更难收敛到位。",
+            ),
+        ),
+        Sibling(
+            "MSELoss",
+            Text(
+                "Twice the Huber loss with an infinite delta: most efficient without outliers, ruled by them "
+                "otherwise.",
+                "等于 delta 为无穷大时 Huber 损失的两倍：无离群点时效率最高，否则被离群点主导。",
+            ),
+        ),
+    ),
+    sources=(
+        'Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35 (1964)',
+        'Mnih et al., "Human-level control through deep reinforcement learning", Nature 518 (2015)',
+    ),
+    curve=Curve(
+        Text("error $x - y$", "误差 $x - y$"),
+        (-4.0, 4.0),
+        {"": lambda x: {"input": x, "target": torch.zeros_like(x)}},
+    ),
+    aliases=("huber",),
+)
+
+
 LOSS = Loss(
     function=huber_loss,
     module=HuberLoss,
@@ -140,5 +263,8 @@ LOSS = Loss(
         target=REALS,
         minimiser=lambda target, **_: target,
         denominator="elements",
+        smooth=True,
+        optimum="between median and mean",
     ),
+    card=CARD,
 )
