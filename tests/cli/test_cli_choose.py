@@ -64,7 +64,7 @@ def test_json_and_nothing_else(table: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     found = json.loads(result.stdout, parse_constant=pytest.fail)  # no NaN, no Infinity
-    assert list(found) == ["task", "recommended", "reasons", "candidates", "ruled_out"]
+    assert list(found) == ["task", "recommended", "reasons", "warnings", "candidates", "ruled_out"]
     assert list(found["recommended"]) == ["loss", "arguments", "final_layer", "target"]
     assert found["task"] == "regression"
     assert found["recommended"]["loss"] == "MSELoss"

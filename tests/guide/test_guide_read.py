@@ -110,7 +110,7 @@ def test_inputs_become_numbers() -> None:
     )
     found = inputs(frame)
     assert found.numbers == ["number", "flag"]
-    assert found.notes == (
+    assert tuple(note.en for note in found.notes) == (
         "missing input values: 3 (number 2, group 1); numbers are filled with the median of the training rows, "
         "a missing category counts as a category of its own",
     )
@@ -136,7 +136,7 @@ def test_inputs_that_say_nothing_are_left_out_with_a_word() -> None:
     )
     found = inputs(frame)
     assert found.names == ("use",)
-    assert found.notes[-1] == (
+    assert found.notes[-1].en == (
         "inputs left out: same (the same value in every row), none (no value at all), row (a row number), "
         "name (text with 4 different values), list (values of type List(Int64))"
     )

@@ -73,11 +73,11 @@ def test_every_recipe_learns(branch: str, key: str) -> None:
         losses.append(loss.item())
     assert losses[-1] < losses[0]
     predicted = names["to_prediction"](names["last_layer"](x))
-    wide = 1 if recipe.head.final_layer.startswith("Linear(hidden, 1)") else target.outputs
+    wide = 1 if recipe.head.final_layer.en.startswith("Linear(hidden, 1)") else target.outputs
     assert predicted.shape == (table.height, wide)
     final_layer, form = words(recipe, target)
-    assert final_layer.startswith("Linear(hidden")
-    assert "{" not in final_layer + form
+    assert final_layer.en.startswith("Linear(hidden") and final_layer.zh.startswith("Linear(hidden")
+    assert "{" not in final_layer.en + form.en + final_layer.zh + form.zh
 
 
 @pytest.fixture

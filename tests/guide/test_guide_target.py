@@ -15,7 +15,7 @@ from lossmith.guide.whole_numbers import whole_numbers
 def test_every_branch_is_found_in_a_made_table(chosen, branch: str) -> None:
     *_, task, loss = BRANCHES[branch]
     choice = chosen(branch)
-    assert (choice.leaf.task, choice.recommended.loss) == (task, loss)
+    assert (choice.leaf.task.en, choice.recommended.loss) == (task, loss)
     assert choice.to_json()["recommended"]["loss"] == loss
 
 
@@ -43,13 +43,13 @@ def test_every_branch_is_found_in_a_made_table(chosen, branch: str) -> None:
 )
 def test_how_it_knows(chosen, branch: str, said: str) -> None:
     evidence = chosen(branch).evidence
-    assert any(said in sentence for sentence in evidence), evidence
+    assert any(said in sentence.en for sentence in evidence), evidence
 
 
 @pytest.mark.parametrize("values", [["no", "yes"], ["F", "T"], ["negative", "positive"], ["False", "True"]])
 def test_the_positive_class_goes_by_its_name(saved, values: list[str]) -> None:
     choice = choose(saved(binary(values, share=0.65)), "y", train=False)
-    assert choice.target.startswith("float32 of shape (N, 1), 1 for ")
+    assert choice.target.en.startswith("float32 of shape (N, 1), 1 for ")
     assert choice.recommended.arguments["pos_weight"] < 1  # the positive class is the frequent one here
 
 
@@ -59,9 +59,9 @@ def test_outliers_are_those_of_the_residuals(saved) -> None:
     wide = g.standard_t(1.5, size=400)
     table = pl.DataFrame({"x": wide, "z": g.normal(size=400), "y": 3 * wide + g.normal(size=400)})
     choice = choose(saved(table), "y", train=False)
-    assert choice.leaf.task == "regression"
-    assert "outliers: 0.0% of the residuals" in choice.evidence[1]
-    assert "0.0% of the target itself" not in choice.evidence[1]
+    assert choice.leaf.task.en == "regression"
+    assert "outliers: 0.0% of the residuals" in choice.evidence[1].en
+    assert "0.0% of the target itself" not in choice.evidence[1].en
 
 
 def test_an_exact_line_has_no_outliers(saved) -> None:
@@ -157,14 +157,14 @@ def test_missing_targets_are_counted_and_left_out(saved) -> None:
     table = outliers()
     holed = table.with_columns(y=pl.when(pl.int_range(pl.len()) % 10 == 0).then(None).otherwise(table["y"]))
     choice = choose(saved(holed), "y", train=False)
-    assert choice.table[0].endswith("360 rows, 3 input columns; target column: y")
-    assert choice.table[1] == "missing target values: 40 rows have none and are left out"
-    assert choice.to_json()["reasons"][1] == choice.table[1]
+    assert choice.notes[0].en.endswith("360 rows, 3 input columns; target column: y")
+    assert choice.notes[1].en == "missing target values: 40 rows have none and are left out"
+    assert choice.to_json()["reasons"][1] == choice.notes[1].en
 
 
 def test_a_share_that_is_always_0_is_still_a_share(saved) -> None:
     table = distributions().with_columns(y4=pl.lit(0.0))
-    assert choose(saved(table), "y0,y1,y2,y3,y4", train=False).leaf.task == "distributions"
+    assert choose(saved(table), "y0,y1,y2,y3,y4", train=False).leaf.task.en == "distributions"
 
 
 @pytest.mark.parametrize("kind", [pl.Float32, pl.UInt8, pl.Decimal(10, 2), pl.Categorical, pl.Enum(["1", "2", "3"])])
@@ -175,7 +175,7 @@ def test_targets_of_every_type(tmp_path: Path, kind: pl.DataType) -> None:
     path = tmp_path / "table.parquet"
     _with(y=column).write_parquet(path)
     choice = choose(path, "y", train=False)
-    assert choice.leaf.task == "multi-class classification"
+    assert choice.leaf.task.en == "multi-class classification"
     exec(choice.snippet, {})
 
 
@@ -183,4 +183,4 @@ def test_counts_in_several_columns(saved) -> None:
     table = counts()
     both = table.with_columns(z=table["y"].reverse())
     choice = choose(saved(both), "y,z", train=False)
-    assert (choice.leaf.task, choice.final_layer) == ("counts", "Linear(hidden, 2): the logarithm of the rate")
+    assert (choice.leaf.task.en, choice.final_layer.en) == ("counts", "Linear(hidden, 2): the logarithm of the rate")

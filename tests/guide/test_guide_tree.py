@@ -33,7 +33,7 @@ def _leaves(node: Question | Leaf, facts: dict[str, bool]) -> Iterator[tuple[dic
 LEAVES = list(_leaves(TREE, {}))
 
 
-@pytest.mark.parametrize(("facts", "leaf"), LEAVES, ids=[leaf.task for _, leaf in LEAVES])
+@pytest.mark.parametrize(("facts", "leaf"), LEAVES, ids=[leaf.task.en for _, leaf in LEAVES])
 class TestLeaf:
     def test_facts_lead_to_it(self, facts: dict[str, bool], leaf: Leaf) -> None:
         path, reached = walk(facts)
@@ -44,15 +44,15 @@ class TestLeaf:
         assert leaf.recipe in leaf.rivals
         assert set(leaf.rivals) <= set(RECIPES)
         assert leaf.decided_by in METRICS
-        assert RECIPES[leaf.recipe].loss in leaf.why
+        assert RECIPES[leaf.recipe].loss in leaf.why.en
 
     def test_every_loss_is_a_candidate_or_ruled_out_with_a_reason(self, facts: dict[str, bool], leaf: Leaf) -> None:
-        kind = next(kind for task, kind in FAMILY.items() if leaf.task.startswith(task))
+        kind = next(kind for task, kind in FAMILY.items() if leaf.task.en.startswith(task))
         tried = {RECIPES[key].loss for key in leaf.rivals}
         reasons = ruled_out(kind, tried)
         assert tried | set(reasons) == _losses()
         assert not tried & set(RULED_OUT[kind])
-        assert all(len(reason) > 20 for reason in reasons.values())
+        assert all(len(reason.en) > 20 and len(reason.zh) > 8 for reason in reasons.values())
 
 
 def _losses() -> set[str]:
@@ -65,5 +65,5 @@ def _losses() -> set[str]:
 
 
 def test_the_tree_ends_at_different_tasks() -> None:
-    tasks = [leaf.task for _, leaf in LEAVES]
+    tasks = [leaf.task.en for _, leaf in LEAVES]
     assert len(tasks) == len(set(tasks)) == 11

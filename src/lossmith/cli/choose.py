@@ -1,7 +1,7 @@
 """`lossmith choose`: from a table to a loss, with reasons and an experiment."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,7 @@ def choose(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")] = False,
     no_train: Annotated[bool, typer.Option("--no-train", help="Skip the experiment.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same figures.")] = 0,
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="The language of the report.")] = "en",
 ) -> None:
     """Recommend a loss for your data, with reasons, an experiment and a snippet to paste."""
     try:
@@ -41,7 +42,7 @@ def choose(
     if as_json:
         typer.echo(json.dumps(choice.to_json(), ensure_ascii=False, allow_nan=False, indent=2))
     else:
-        render(choice, Console())
+        render(choice, Console(), lang)
 
 
 def _with_progress(data: str, target: str | None, train: bool, seed: int) -> "Choice":

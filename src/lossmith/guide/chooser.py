@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
 from threadpoolctl import threadpool_limits
 
+import lossmith
+
+from ..card import Language, Text
 from .experiment import Scores, Settings, experiment, sample
 from .inputs import Inputs, inputs
 from .read import BadData, Table, read
-from .recipes import COMPUTED, RECIPES, from_training, signature, snippet, words
+from .recipes import COMPUTED, RECIPES, TENSORS, from_training, signature, snippet, words
 from .ruled_out import ruled_out
 from .target import Target, examine
 from .tree import Leaf, Step, walk
@@ -47,50 +51,73 @@ class Choice:
     """What `choose` found: the recommended loss comes first among the candidates."""
 
     data: str
-    table: tuple[str, ...]  # rows, inputs, what is missing
-    evidence: tuple[str, ...]  # what the target is, and how that is known
+    notes: tuple[Text, ...]  # rows, inputs, what is missing
+    warnings: tuple[Text, ...]  # what one should look at before training
+    evidence: tuple[Text, ...]  # what the target is, and how that is known
     path: tuple[Step, ...]
     leaf: Leaf
-    final_layer: str
-    target: str
+    final_layer: Text
+    target: Text
     candidates: tuple[Candidate, ...]
-    ruled_out: dict[str, str]
+    ruled_out: dict[str, Text]
     snippet: str
-    outputs: int
+    found: Target
     settings: Settings
     verdict: Verdict | None = None
+    partial: bool = False  # the experiment was interrupted: the scores are of the runs until then
+
+    def criterion(self) -> torch.nn.Module:
+        """The recommended loss, ready with its arguments."""
+        given = {
+            name: torch.tensor(value) if name in TENSORS else value
+            for name, value in self.recommended.arguments.items()
+        }
+        module: torch.nn.Module = getattr(lossmith, self.recommended.loss)(**given)
+        return module
+
+    def report(self, path: str | Path, language: Language = "en") -> None:
+        """Writes the choice as one HTML file, which asks for nothing outside itself."""
+        from .report import write
+
+        write(self, Path(path), language)
 
     @property
     def recommended(self) -> Candidate:
         return self.candidates[0]
 
     @property
-    def computed(self) -> tuple[str, ...]:
+    def computed(self) -> tuple[Text, ...]:
         """How the recommended loss's arguments came from the data."""
         return tuple(COMPUTED[name] for name in RECIPES[self.leaf.recipe].computed)
 
     @property
-    def conclusion(self) -> tuple[str, ...]:
+    def conclusion(self) -> tuple[Text, ...]:
         """What the experiment says of the tree's choice; nothing without one."""
         if self.verdict is None:
             return ()
         return sentences(self.verdict, self.leaf, {each.recipe: each.label for each in self.candidates})
 
+    @property
+    def reasons(self) -> tuple[Text, ...]:
+        """Everything that led to the recommendation, from the table to the experiment."""
+        return (*self.notes, *self.evidence, self.leaf.why, *self.computed, *self.conclusion)
+
     def to_json(self) -> dict[str, Any]:
         """What `lossmith choose --json` prints."""
         return {
-            "task": self.leaf.task,
+            "task": self.leaf.task.en,
             "recommended": {
                 "loss": self.recommended.loss,
                 "arguments": self.recommended.arguments,
-                "final_layer": self.final_layer,
-                "target": self.target,
+                "final_layer": self.final_layer.en,
+                "target": self.target.en,
             },
-            "reasons": [*self.table, *self.evidence, self.leaf.why, *self.computed, *self.conclusion],
+            "reasons": [reason.en for reason in self.reasons],
+            "warnings": [warning.en for warning in self.warnings],
             "candidates": [
                 {"loss": each.loss, "arguments": each.arguments, "metrics": each.metrics} for each in self.candidates
             ],
-            "ruled_out": [{"loss": loss, "reason": reason} for loss, reason in self.ruled_out.items()],
+            "ruled_out": [{"loss": loss, "reason": reason.en} for loss, reason in self.ruled_out.items()],
         }
 
 
@@ -137,7 +164,8 @@ def _by_the_tree(table: Table, settings: Settings, seed: int) -> tuple[Choice, T
     kind = "counts" if found.facts.get("counts") else found.kind
     choice = Choice(
         data=table.name,
-        table=(*notes, *given.notes),
+        notes=(*notes, *given.notes),
+        warnings=(),
         evidence=tuple(found.statements),
         path=tuple(path),
         leaf=leaf,
@@ -146,7 +174,7 @@ def _by_the_tree(table: Table, settings: Settings, seed: int) -> tuple[Choice, T
         candidates=tuple(candidates),
         ruled_out=ruled_out(kind, (candidate.loss for candidate in candidates)),
         snippet=snippet(RECIPES[leaf.recipe], found, numbers),
-        outputs=found.outputs,
+        found=found,
         settings=settings,
     )
     return choice, found, given
@@ -156,17 +184,18 @@ def _with_experiment(
     choice: Choice, found: Target, given: Inputs, seed: int, progress: Callable[[str, int], None] | None
 ) -> Choice:
     """The choice with what the experiment found."""
-    settings, leaf, table = choice.settings, choice.leaf, choice.table
+    settings, leaf, notes = choice.settings, choice.leaf, choice.notes
     rows = sample(found, settings, seed)
     if len(rows) < len(found.values):
-        table = (*table, f"the experiment runs on a sample of {len(rows):,} rows")
+        sampled = Text(f"the experiment runs on a sample of {len(rows):,} rows", f"实验使用 {len(rows):,} 行的样本")
+        notes = (*notes, sampled)
     keys = tuple(candidate.recipe for candidate in choice.candidates)
     scores = experiment(found.take(rows), given.take(rows), keys, leaf.decided_by, settings, seed, progress)
     tried = tuple(replace(each, scores=score) for each, score in zip(choice.candidates, scores, strict=True))
-    return replace(choice, table=table, candidates=tried, verdict=judge(scores, leaf.recipe, leaf.decided_by, settings))
+    return replace(choice, notes=notes, candidates=tried, verdict=judge(scores, leaf.recipe, leaf.decided_by, settings))
 
 
-def _complete(table: Table) -> tuple[pl.DataFrame, list[str]]:
+def _complete(table: Table) -> tuple[pl.DataFrame, list[Text]]:
     """The rows that have a target, with a note on the table and on those that don't."""
     frame = table.frame
     has_target = pl.Series([True] * frame.height)
@@ -179,11 +208,21 @@ def _complete(table: Table) -> tuple[pl.DataFrame, list[str]]:
             raise BadData(f"target {name!r} has no value at all; every row is missing")
         has_target &= present
     complete = frame.filter(has_target)
-    features, targets = _plural("input column", len(table.features)), _plural("target column", len(table.target))
-    counted = f"{complete.height:,} rows, {len(table.features)} {features}"
-    notes = [f"{table.name}: {counted}; {targets}: {', '.join(table.target)}"]
+    rows, width = f"{complete.height:,}", len(table.features)
+    notes = [
+        Text(
+            f"{table.name}: {rows} rows, {width} {_plural('input column', width)}; "
+            f"{_plural('target column', len(table.target))}: {', '.join(table.target)}",
+            f"{table.name}：{rows} 行，{width} 个输入列；目标列：{'、'.join(table.target)}",
+        )
+    ]
     if missing := frame.height - complete.height:
-        notes.append(f"missing target values: {missing:,} rows have none and are left out")
+        notes.append(
+            Text(
+                f"missing target values: {missing:,} rows have none and are left out",
+                f"缺失的目标值：{missing:,} 行没有目标值，已略去",
+            )
+        )
     return complete, notes
 
 

@@ -10,6 +10,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from ..card import Text
 from .read import BadData
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ class Inputs:
     names: tuple[str, ...]
     categorical: tuple[bool, ...]
     values: Array
-    notes: tuple[str, ...]
+    notes: tuple[Text, ...]
 
     @property
     def numbers(self) -> list[str]:
@@ -60,45 +61,50 @@ def inputs(frame: pl.DataFrame) -> Inputs:
     for column in frame:
         values, is_category, reason = _encode(column)
         if values is None:
-            left_out.append(f"{column.name} ({reason})")
+            left_out.append((column.name, reason))
             continue
         names.append(column.name)
         categorical.append(is_category)
         columns.append(values)
+    en = ", ".join(f"{name} ({reason.en})" for name, reason in left_out)
+    zh = "、".join(f"{name}（{reason.zh}）" for name, reason in left_out)
     if not columns:
-        why = f": {', '.join(left_out)}" if left_out else "; the table has no column beside the target"
+        why = f": {en}" if left_out else "; the table has no column beside the target"
         raise BadData(f"no input column is left to learn from{why}")
     values = np.stack(columns, axis=1)
     notes = _missing(names, values)
     if left_out:
-        notes.append(f"inputs left out: {', '.join(left_out)}")
+        notes.append(Text(f"inputs left out: {en}", f"未使用的输入：{zh}"))
     return Inputs(tuple(names), tuple(categorical), values, tuple(notes))
 
 
-def _encode(column: pl.Series) -> tuple[Array | None, bool, str]:
+NO_REASON = Text("", "")
+
+
+def _encode(column: pl.Series) -> tuple[Array | None, bool, Text]:
     """The column's floats, whether they are codes of categories, and why there are none."""
     dtype = column.dtype
     if column.null_count() == len(column):
-        return None, False, "no value at all"
+        return None, False, Text("no value at all", "没有任何值")
     if column.n_unique() == 1:
-        return None, False, "the same value in every row"
+        return None, False, Text("the same value in every row", "每行的值都相同")
     if dtype.is_numeric() or dtype == pl.Boolean or dtype.is_temporal():
         physical = column.to_physical() if dtype.is_temporal() else column
         values = physical.cast(pl.Float64).to_numpy().astype(np.float64)
         values[~(np.abs(values) < LARGEST)] = np.nan
         if np.isnan(values).all():
-            return None, False, "no finite value"
+            return None, False, Text("no finite value", "没有有限的值")
         if len(values) > 2 and dtype.is_integer() and _counts_rows(values):
-            return None, False, "a row number"
-        return values, False, ""
+            return None, False, Text("a row number", "行号")
+        return values, False, NO_REASON
     if dtype in (pl.String, pl.Categorical, pl.Enum):
         text = column.cast(pl.String)
         categories = text.drop_nulls().n_unique()
         if categories > min(MOST_CATEGORIES, max(2, len(text) // 3)):
-            return None, True, f"text with {categories} different values"
+            return None, True, Text(f"text with {categories} different values", f"文本，有 {categories} 个不同的值")
         codes = text.rank("dense").cast(pl.Float64).to_numpy().astype(np.float64)
-        return codes, True, ""
-    return None, False, f"values of type {dtype}"
+        return codes, True, NO_REASON
+    return None, False, Text(f"values of type {dtype}", f"值的类型为 {dtype}")
 
 
 def _counts_rows(values: Array) -> bool:
@@ -106,13 +112,18 @@ def _counts_rows(values: Array) -> bool:
     return bool(np.all(np.diff(values) >= 1) and values[-1] - values[0] < 2 * len(values))
 
 
-def _missing(names: list[str], values: Array) -> list[str]:
+def _missing(names: list[str], values: Array) -> list[Text]:
     holes = np.isnan(values).sum(axis=0)
     if not holes.any():
         return []
     where = [f"{name} {count}" for name, count in zip(names, holes, strict=True) if count]
-    shown = ", ".join(where[:6]) + (f" and {len(where) - 6} more" if len(where) > 6 else "")
+    more = len(where) - 6
+    en = ", ".join(where[:6]) + (f" and {more} more" if more > 0 else "")
+    zh = "、".join(where[:6]) + (f" 等另外 {more} 列" if more > 0 else "")
     return [
-        f"missing input values: {holes.sum()} ({shown}); numbers are filled with the median of the training rows, "
-        "a missing category counts as a category of its own"
+        Text(
+            f"missing input values: {holes.sum()} ({en}); numbers are filled with the median of the training rows, "
+            "a missing category counts as a category of its own",
+            f"缺失的输入值：{holes.sum()} 个（{zh}）；数值用训练行的中位数填补，缺失的类别自成一类",
+        )
     ]

@@ -11,10 +11,17 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import HuberRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
+from ..card import Text
 from .inputs import Array
 from .suggest import NORMAL, robust_scale
 
 OUTLIER = 3.5  # robust standard deviations; a normal distribution has 0.05 % beyond
+PREDICTION = Text("the prediction", "预测值")
+FITS = {
+    "median": Text("the median", "中位数"),
+    "line": Text("a robust line", "稳健直线"),
+    "trees": Text("boosted trees", "提升树"),
+}
 GROWS, SURELY = 0.3, 0.001  # rank correlation of |residual| with what it follows, and its p-value
 
 
@@ -22,7 +29,7 @@ GROWS, SURELY = 0.3, 0.001  # rank correlation of |residual| with what it follow
 class FirstFit:
     """Out-of-fold predictions of one target column by the best of three robust fits."""
 
-    name: str
+    name: Text
     target: Array
     fitted: Array
 
@@ -43,10 +50,10 @@ def first_fit(design: Array, target: Array, seed: int) -> FirstFit:
     center, scale = float(np.median(target)), robust_scale(target) or 1.0
     scaled = (target - center) / scale
     folds = KFold(5, shuffle=True, random_state=seed)
-    fits: dict[str, Array] = {"the median": np.zeros_like(scaled)}
+    fits: dict[str, Array] = {"median": np.zeros_like(scaled)}
     models: dict[str, Callable[[], object]] = {
-        "a robust line": lambda: HuberRegressor(max_iter=300, alpha=1e-2),
-        "boosted trees": lambda: HistGradientBoostingRegressor(
+        "line": lambda: HuberRegressor(max_iter=300, alpha=1e-2),
+        "trees": lambda: HistGradientBoostingRegressor(
             loss="absolute_error", max_iter=60, early_stopping=False, random_state=seed
         ),
     }
@@ -58,14 +65,14 @@ def first_fit(design: Array, target: Array, seed: int) -> FirstFit:
             except ValueError:  # the line search broke down, as it does on degenerate columns
                 continue
     name = min(fits, key=lambda fit: float(np.median(np.abs(scaled - fits[fit]))))
-    return FirstFit(name, target, center + scale * fits[name])
+    return FirstFit(FITS[name], target, center + scale * fits[name])
 
 
 @dataclass(frozen=True)
 class Growth:
     """How the spread of the residuals follows the prediction or an input (Spearman's rank correlation)."""
 
-    driver: str
+    driver: Text
     correlation: float
     p_value: float  # corrected for the number of drivers tried
     order: Array  # what the spread follows, one value a row
@@ -73,13 +80,13 @@ class Growth:
 
 def growth(fit: FirstFit, inputs: dict[str, Array]) -> Growth:
     """The strongest rank correlation of |residual| with the prediction or one of the inputs."""
-    drivers = {"the prediction": fit.fitted} | inputs
+    drivers = [(PREDICTION, fit.fitted), *((Text(name, name), values) for name, values in inputs.items())]
     spread = np.abs(fit.residuals - np.median(fit.residuals))
-    found = [Growth("the prediction", 0.0, 1.0, fit.fitted)]
-    for name, values in drivers.items():
+    found = [Growth(PREDICTION, 0.0, 1.0, fit.fitted)]
+    for driver, values in drivers:
         if np.ptp(values) > 0 and np.ptp(spread) > 0:
             correlation, p_value = spearmanr(spread, values)
-            found.append(Growth(name, float(correlation), min(1.0, float(p_value) * len(drivers)), values))
+            found.append(Growth(driver, float(correlation), min(1.0, float(p_value) * len(drivers)), values))
     return max(found, key=lambda growth: abs(growth.correlation))
 
 

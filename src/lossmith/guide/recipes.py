@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..card import Text
 from . import suggest
 from .inputs import Inputs
 from .noise import first_fit
@@ -20,8 +21,8 @@ RESIDUALS = 2_000  # rows whose residuals give delta; a scale is known to 2 % fr
 class Head:
     """How a last layer, a target and a prediction fit a loss. `{outputs}` stands for the numbers to predict."""
 
-    final_layer: str  # in words
-    target: str  # in words
+    final_layer: Text
+    target: Text
     layer: str
     to_target: str
     to_prediction: str
@@ -40,8 +41,11 @@ NUMBERS = "torch.as_tensor(values, dtype=torch.float32).reshape(-1, {outputs})"
 EXACT_NUMBERS = NUMBERS.replace("float32", "float64")
 
 STANDARDISED = Head(
-    final_layer="Linear(hidden, {outputs}), no activation",
-    target="float32 of shape (N, {outputs}), standardised with {center_is} and {scale_is} of the training targets",
+    final_layer=Text("Linear(hidden, {outputs}), no activation", "Linear(hidden, {outputs})，不加激活函数"),
+    target=Text(
+        "float32 of shape (N, {outputs}), standardised with {center_is} and {scale_is} of the training targets",
+        "float32，形状 (N, {outputs})，用训练目标的{center_is}和{scale_is}标准化",
+    ),
     layer="nn.Linear(hidden, {outputs})",
     # In double precision: in single, a target far from 0 would lose its digits.
     to_target=f"(({EXACT_NUMBERS} - center) / scale).float()",
@@ -49,7 +53,10 @@ STANDARDISED = Head(
     setup=("units",),
 )
 MEAN_AND_VARIANCE = Head(
-    final_layer="Linear(hidden, {twice}): the mean as it is, the variance behind softplus",
+    final_layer=Text(
+        "Linear(hidden, {twice}): the mean as it is, the variance behind softplus",
+        "Linear(hidden, {twice})：均值直接输出，方差经过 softplus",
+    ),
     target=STANDARDISED.target,
     layer="nn.Linear(hidden, {twice})  # mean and raw variance",
     to_target=STANDARDISED.to_target,
@@ -58,38 +65,47 @@ MEAN_AND_VARIANCE = Head(
     setup=("units",),
 )
 LOG_RATE = Head(
-    final_layer="Linear(hidden, {outputs}): the logarithm of the rate",
-    target="float32 counts of shape (N, {outputs}), as they are",
+    final_layer=Text("Linear(hidden, {outputs}): the logarithm of the rate", "Linear(hidden, {outputs})：发生率的对数"),
+    target=Text("float32 counts of shape (N, {outputs}), as they are", "float32 计数，形状 (N, {outputs})，保持原样"),
     layer="nn.Linear(hidden, {outputs})  # the logarithm of the rate",
     to_target=NUMBERS,
     to_prediction="output.exp()",
     setup=("bias",),
 )
 ONE_LOGIT = Head(
-    final_layer="Linear(hidden, 1): one logit, no sigmoid",
-    target="float32 of shape (N, 1), 1 for {positive} and 0 for {negative}",
+    final_layer=Text("Linear(hidden, 1): one logit, no sigmoid", "Linear(hidden, 1)：一个 logit，不加 sigmoid"),
+    target=Text(
+        "float32 of shape (N, 1), 1 for {positive} and 0 for {negative}",
+        "float32，形状 (N, 1)，{positive} 为 1，{negative} 为 0",
+    ),
     layer="nn.Linear(hidden, 1)  # one logit, no sigmoid",
     to_target="torch.tensor([[float(value == positive)] for value in values])",
     to_prediction="output.sigmoid()",
     setup=("positive",),
 )
 LOGITS = Head(
-    final_layer="Linear(hidden, {outputs}): one logit a class, no softmax",
-    target="int64 class numbers of shape (N,), from 0 to {last}",
+    final_layer=Text(
+        "Linear(hidden, {outputs}): one logit a class, no softmax",
+        "Linear(hidden, {outputs})：每个类别一个 logit，不加 softmax",
+    ),
+    target=Text("int64 class numbers of shape (N,), from 0 to {last}", "int64 类别编号，形状 (N,)，从 0 到 {last}"),
     layer="nn.Linear(hidden, {outputs})  # one logit a class, no softmax",
     to_target="{class_numbers}",
     to_prediction="output.softmax(dim=1)",
     setup=("classes",),
 )
 LABEL_LOGITS = Head(
-    final_layer="Linear(hidden, {outputs}): one logit a label, no sigmoid",
-    target="float32 of 0 and 1, of shape (N, {outputs})",
+    final_layer=Text(
+        "Linear(hidden, {outputs}): one logit a label, no sigmoid",
+        "Linear(hidden, {outputs})：每个标签一个 logit，不加 sigmoid",
+    ),
+    target=Text("float32 of 0 and 1, of shape (N, {outputs})", "由 0 和 1 组成的 float32，形状 (N, {outputs})"),
     layer="nn.Linear(hidden, {outputs})  # one logit a label, no sigmoid",
     to_target=NUMBERS,
     to_prediction="output.sigmoid()",
 )
 LABEL_PROBABILITIES = Head(
-    final_layer="Linear(hidden, {outputs}) and sigmoid",
+    final_layer=Text("Linear(hidden, {outputs}) and sigmoid", "Linear(hidden, {outputs}) 加 sigmoid"),
     target=LABEL_LOGITS.target,
     layer="nn.Linear(hidden, {outputs})",
     to_target=NUMBERS,
@@ -97,15 +113,22 @@ LABEL_PROBABILITIES = Head(
     to_loss="return criterion(output.sigmoid(), target)",
 )
 LOG_SHARES = Head(
-    final_layer="Linear(hidden, {outputs}) and log_softmax over dim 1",
-    target="float32 of shape (N, {outputs}); each row is divided by its sum, so that it sums to 1",
+    final_layer=Text(
+        "Linear(hidden, {outputs}) and log_softmax over dim 1", "Linear(hidden, {outputs}) 加 dim 1 上的 log_softmax"
+    ),
+    target=Text(
+        "float32 of shape (N, {outputs}); each row is divided by its sum, so that it sums to 1",
+        "float32，形状 (N, {outputs})；每行除以其总和，使总和为 1",
+    ),
     layer="nn.Linear(hidden, {outputs})",
     to_target="nn.functional.normalize(" + NUMBERS + ", p=1, dim=1)",
     to_prediction="output.softmax(dim=1)",
     to_loss="return criterion(output.log_softmax(dim=1), target)",
 )
 SHARES = Head(
-    final_layer="Linear(hidden, {outputs}) and softmax over dim 1",
+    final_layer=Text(
+        "Linear(hidden, {outputs}) and softmax over dim 1", "Linear(hidden, {outputs}) 加 dim 1 上的 softmax"
+    ),
     target=LOG_SHARES.target,
     layer=LOG_SHARES.layer,
     to_target=LOG_SHARES.to_target,
@@ -153,10 +176,18 @@ RECIPES = {
     "l1_of_shares": Recipe("L1Loss", SHARES),
 }
 
+TENSORS = ("weight", "pos_weight")  # arguments that the losses take as tensors
+
 COMPUTED = {
-    "delta": "delta is 1.345 robust standard deviations of a first fit's residuals, in the standardised target's unit",
-    "pos_weight": "pos_weight is the number of negatives over that of positives",
-    "weight": "weight is n / (K n_c): rows over classes times rows of the class",
+    "delta": Text(
+        "delta is 1.345 robust standard deviations of a first fit's residuals, in the standardised target's unit",
+        "delta 为初步拟合残差的稳健标准差的 1.345 倍，以标准化后目标的单位计",
+    ),
+    "pos_weight": Text("pos_weight is the number of negatives over that of positives", "pos_weight 为负例数除以正例数"),
+    "weight": Text(
+        "weight is n / (K n_c): rows over classes times rows of the class",
+        "weight 为 n / (K n_c)：行数除以类别数与该类行数之积",
+    ),
 }
 
 
@@ -201,6 +232,13 @@ def _rounded(values: Any, digits: int = 4) -> list[float]:
 
 # Texts
 
+CHINESE = {
+    "mean": "均值",
+    "median": "中位数",
+    "standard deviation": "标准差",
+    "robust standard deviation": "稳健标准差",
+}
+
 STEP = """
 
 # One training step: values are the targets of a few rows, h what your hidden layers return for them.
@@ -212,10 +250,15 @@ print(loss.item(), to_prediction(last_layer(h)))
 """
 
 
-def words(recipe: Recipe, target: Target) -> tuple[str, str]:
+def words(recipe: Recipe, target: Target) -> tuple[Text, Text]:
     """The final layer and the form of the target, in words."""
     names = _names(target, {})
-    return recipe.head.final_layer.format(**names), recipe.head.target.format(**names)
+    chinese = names | {"center_is": CHINESE[names["center_is"]], "scale_is": CHINESE[names["scale_is"]]}
+
+    def filled(words: Text) -> Text:
+        return Text(words.en.format(**names), words.zh.format(**chinese))
+
+    return filled(recipe.head.final_layer), filled(recipe.head.target)
 
 
 def signature(recipe: Recipe, numbers: Mapping[str, Any], longest: int = 4) -> str:
@@ -296,7 +339,7 @@ def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _argument(name: str, value: Any) -> str:
-    if name in ("weight", "pos_weight"):
+    if name in TENSORS:
         return f"torch.tensor({_literal(value if isinstance(value, list) else [value])})"
     return repr(value)
 

@@ -2,14 +2,46 @@
 
 from collections.abc import Iterable
 
-_ONE_CLASS = "treats each class as a yes or no of its own; here exactly one class is right"
-_ONE_LABEL = "is for several labels a row; here each row has exactly one class"
-_EXCLUSIVE = "lets classes exclude each other; here a row may have several labels, or none"
-_PAIRS = "compares pairs of examples; here each row is one example with a target of its own"
-_TRIPLETS = "compares triplets (anchor, positive, negative); here each row is one example with a target of its own"
-_SEQUENCES = "aligns sequences of different lengths; here each row has one target"
-_SIGMOID = "is BCEWithLogitsLoss behind a sigmoid of its own, which saturates: the gradient is then 0 or up to 1e12"
-_VANISHES = "needs a sigmoid before it, and its gradient vanishes where the network is surely wrong"
+from ..card import Text
+
+_ONE_CLASS = Text(
+    "treats each class as a yes or no of its own; here exactly one class is right",
+    "把每个类别当作独立的是非判断；而这里每行恰好只有一个正确类别",
+)
+_ONE_LABEL = Text(
+    "is for several labels a row; here each row has exactly one class",
+    "用于一行有多个标签的情形；而这里每行恰好只有一个类别",
+)
+_EXCLUSIVE = Text(
+    "lets classes exclude each other; here a row may have several labels, or none",
+    "假定类别互斥；而这里一行可以有多个标签，也可以没有",
+)
+_PAIRS = Text(
+    "compares pairs of examples; here each row is one example with a target of its own",
+    "比较成对的样本；而这里每行是一个带有自己目标值的样本",
+)
+_TRIPLETS = Text(
+    "compares triplets (anchor, positive, negative); here each row is one example with a target of its own",
+    "比较三元组（锚点、正例、负例）；而这里每行是一个带有自己目标值的样本",
+)
+_SEQUENCES = Text(
+    "aligns sequences of different lengths; here each row has one target",
+    "用于对齐不同长度的序列；而这里每行只有一个目标",
+)
+_SIGMOID = Text(
+    "is BCEWithLogitsLoss behind a sigmoid of its own, which saturates: the gradient is then 0 or up to 1e12",
+    "等于在单独的 sigmoid 之后的 BCEWithLogitsLoss，而 sigmoid 会饱和：此时梯度为 0，或高达 1e12",
+)
+_VANISHES = Text(
+    "needs a sigmoid before it, and its gradient vanishes where the network is surely wrong",
+    "前面需要 sigmoid，而且在网络非常确信却出错的地方梯度消失",
+)
+_SOFT_MARGIN = Text(
+    "is BCEWithLogitsLoss for targets of -1 and 1, without pos_weight",
+    "就是目标为 -1 和 1 的 BCEWithLogitsLoss，但没有 pos_weight",
+)
+_TWO_VALUES = Text("wants a quantity; the target has two values", "需要数量；而目标只有两个取值")
+_YES_OR_NO = Text("wants a quantity; the targets are yes or no", "需要数量；而目标是是非判断")
 
 _EVERYWHERE = {
     "MarginRankingLoss": _PAIRS,
@@ -22,7 +54,10 @@ _EVERYWHERE = {
 }
 
 _QUANTITY = {
-    "SmoothL1Loss": "is HuberLoss in another scale: HuberLoss(delta) = delta x SmoothL1Loss(beta=delta)",
+    "SmoothL1Loss": Text(
+        "is HuberLoss in another scale: HuberLoss(delta) = delta x SmoothL1Loss(beta=delta)",
+        "就是换了尺度的 HuberLoss：HuberLoss(delta) = delta × SmoothL1Loss(beta=delta)",
+    ),
     **dict.fromkeys(
         (
             "NLLLoss",
@@ -34,72 +69,117 @@ _QUANTITY = {
             "MultiLabelMarginLoss",
             "MultiLabelSoftMarginLoss",
         ),
-        "wants classes or labels; the target is a quantity",
+        Text("wants classes or labels; the target is a quantity", "需要类别或标签；而目标是数量"),
     ),
-    "KLDivLoss": "compares distributions; the target's rows don't sum to 1",
+    "KLDivLoss": Text(
+        "compares distributions; the target's rows don't sum to 1", "比较的是分布；而目标的各行之和不为 1"
+    ),
 }
 
 _CLASSES = {
     **dict.fromkeys(
         ("MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss", "GaussianNLLLoss", "PoissonNLLLoss"),
-        "treats class numbers as quantities: class 0 would lie nearer to class 1 than to class 2",
+        Text(
+            "treats class numbers as quantities: class 0 would lie nearer to class 1 than to class 2",
+            "把类别编号当作数量：类别 0 会显得离类别 1 比离类别 2 更近",
+        ),
     ),
-    "NLLLoss": "is CrossEntropyLoss without its log_softmax, which one then forgets or applies in a less stable way",
-    "KLDivLoss": "equals CrossEntropyLoss for one-hot targets and needs log_softmax and one-hot rows by hand",
+    "NLLLoss": Text(
+        "is CrossEntropyLoss without its log_softmax, which one then forgets or applies in a less stable way",
+        "就是去掉 log_softmax 的 CrossEntropyLoss，而人们容易忘记补上它，或用不够稳定的方式去做",
+    ),
+    "KLDivLoss": Text(
+        "equals CrossEntropyLoss for one-hot targets and needs log_softmax and one-hot rows by hand",
+        "对 one-hot 目标等于 CrossEntropyLoss，却需要自己做 log_softmax 和 one-hot 编码",
+    ),
     "MultiLabelMarginLoss": _ONE_LABEL,
     "MultiLabelSoftMarginLoss": _ONE_LABEL,
 }
 
 _BY_KIND = {
-    "numbers": {**_QUANTITY, "PoissonNLLLoss": "wants counts, and a network that predicts the logarithm of a rate"},
+    "numbers": {
+        **_QUANTITY,
+        "PoissonNLLLoss": Text(
+            "wants counts, and a network that predicts the logarithm of a rate", "需要计数，以及预测发生率对数的网络"
+        ),
+    },
     "counts": {
         **_QUANTITY,
-        "GaussianNLLLoss": "allows negative counts, and must learn a variance that PoissonNLLLoss takes from the mean",
+        "GaussianNLLLoss": Text(
+            "allows negative counts, and must learn a variance that PoissonNLLLoss takes from the mean",
+            "允许计数为负，而且必须另外学习方差，而 PoissonNLLLoss 直接由均值得到方差",
+        ),
     },
     "binary": {
         **_CLASSES,
         **dict.fromkeys(("MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"), _VANISHES),
-        **dict.fromkeys(("GaussianNLLLoss", "PoissonNLLLoss"), "wants a quantity; the target has two values"),
+        **dict.fromkeys(("GaussianNLLLoss", "PoissonNLLLoss"), _TWO_VALUES),
         "BCELoss": _SIGMOID,
-        "SoftMarginLoss": "is BCEWithLogitsLoss for targets of -1 and 1, without pos_weight",
+        "SoftMarginLoss": _SOFT_MARGIN,
     },
     "classes": {
         **_CLASSES,
         "BCELoss": _ONE_CLASS,
         "BCEWithLogitsLoss": _ONE_CLASS,
-        "SoftMarginLoss": "is for two classes, -1 and 1",
+        "SoftMarginLoss": Text("is for two classes, -1 and 1", "只用于两个类别：-1 和 1"),
     },
     "labels": {
         "CrossEntropyLoss": _EXCLUSIVE,
         "NLLLoss": _EXCLUSIVE,
         "MultiMarginLoss": _EXCLUSIVE,
-        "KLDivLoss": "lets labels compete for one whole; here a row may have several labels, or none",
+        "KLDivLoss": Text(
+            "lets labels compete for one whole; here a row may have several labels, or none",
+            "让各标签瓜分一个整体；而这里一行可以有多个标签，也可以没有",
+        ),
         "BCELoss": _SIGMOID,
-        "SoftMarginLoss": "is BCEWithLogitsLoss for targets of -1 and 1, without pos_weight",
-        "MultiLabelSoftMarginLoss": "is BCEWithLogitsLoss averaged over the labels, without pos_weight",
-        "MultiLabelMarginLoss": "ranks the labels of a row but sets no threshold, so it can't say how many apply",
+        "SoftMarginLoss": _SOFT_MARGIN,
+        "MultiLabelSoftMarginLoss": Text(
+            "is BCEWithLogitsLoss averaged over the labels, without pos_weight",
+            "就是对各标签取平均的 BCEWithLogitsLoss，但没有 pos_weight",
+        ),
+        "MultiLabelMarginLoss": Text(
+            "ranks the labels of a row but sets no threshold, so it can't say how many apply",
+            "只给一行的标签排序而不设阈值，因此说不出有几个标签成立",
+        ),
         **dict.fromkeys(("L1Loss", "HuberLoss", "SmoothL1Loss"), _VANISHES),
-        **dict.fromkeys(("GaussianNLLLoss", "PoissonNLLLoss"), "wants a quantity; the targets are yes or no"),
+        **dict.fromkeys(("GaussianNLLLoss", "PoissonNLLLoss"), _YES_OR_NO),
     },
     "distributions": {
-        "CrossEntropyLoss": "has KLDivLoss's gradient for such targets, but its value doesn't reach 0 at a perfect fit",
-        **dict.fromkeys(("HuberLoss", "SmoothL1Loss"), "has no outliers to guard against: shares lie between 0 and 1"),
-        **dict.fromkeys(
-            ("GaussianNLLLoss", "PoissonNLLLoss"), "doesn't know that shares lie between 0 and 1 and sum to 1"
+        "CrossEntropyLoss": Text(
+            "has KLDivLoss's gradient for such targets, but its value doesn't reach 0 at a perfect fit",
+            "对这样的目标与 KLDivLoss 梯度相同，但完全拟合时其值不会降到 0",
         ),
         **dict.fromkeys(
-            ("BCELoss", "BCEWithLogitsLoss"), "treats each share on its own and doesn't know that they sum to 1"
+            ("HuberLoss", "SmoothL1Loss"),
+            Text(
+                "has no outliers to guard against: shares lie between 0 and 1",
+                "没有需要防备的异常值：占比都在 0 和 1 之间",
+            ),
+        ),
+        **dict.fromkeys(
+            ("GaussianNLLLoss", "PoissonNLLLoss"),
+            Text(
+                "doesn't know that shares lie between 0 and 1 and sum to 1",
+                "不知道占比在 0 和 1 之间，且总和为 1",
+            ),
+        ),
+        **dict.fromkeys(
+            ("BCELoss", "BCEWithLogitsLoss"),
+            Text(
+                "treats each share on its own and doesn't know that they sum to 1",
+                "单独处理每个占比，不知道它们总和为 1",
+            ),
         ),
         **dict.fromkeys(
             ("NLLLoss", "MultiMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "SoftMarginLoss"),
-            "wants classes or labels; the target is whole distributions",
+            Text("wants classes or labels; the target is whole distributions", "需要类别或标签；而目标是整个分布"),
         ),
     },
 }
 RULED_OUT = {kind: {**reasons, **_EVERYWHERE} for kind, reasons in _BY_KIND.items()}
 
 
-def ruled_out(kind: str, candidates: Iterable[str]) -> dict[str, str]:
+def ruled_out(kind: str, candidates: Iterable[str]) -> dict[str, Text]:
     """Each loss that is no candidate, with its reason."""
     tried = set(candidates)
     return {loss: reason for loss, reason in RULED_OUT[kind].items() if loss not in tried}

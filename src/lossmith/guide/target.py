@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..card import Text
 from .inputs import LARGEST, Array, Inputs
 from .noise import GROWS, OUTLIER, SURELY, noise
 from .read import BadData
@@ -34,7 +35,7 @@ class Target:
     classes: tuple[Any, ...] = ()
     one_hot: bool = False
     facts: dict[str, bool] = field(default_factory=dict)
-    statements: list[str] = field(default_factory=list)
+    statements: list[Text] = field(default_factory=list)
 
     @property
     def outputs(self) -> int:
@@ -46,7 +47,7 @@ class Target:
         values = self.values[rows] if isinstance(self.values, np.ndarray) else [self.values[row] for row in rows]
         return replace(self, values=values, codes=None if self.codes is None else self.codes[rows])
 
-    def know(self, fact: str, holds: bool, statement: str) -> None:
+    def know(self, fact: str, holds: bool, statement: Text) -> None:
         self.facts[fact] = holds
         self.statements.append(statement)
 
@@ -120,7 +121,10 @@ def _one(column: pl.Series, sample: NDArray[np.int64], design: Array, seed: int)
                 f"target {name!r} is text with {len(distinct)} different values in {len(values)} rows ({shown}, ...): "
                 "neither numbers nor classes"
             )
-        return _classes(name, values.to_list(), distinct, f"{name} holds {len(distinct)} different names: classes")
+        why = Text(
+            f"{name} holds {len(distinct)} different names: classes", f"{name} 含 {len(distinct)} 个不同的名称：类别"
+        )
+        return _classes(name, values.to_list(), distinct, why)
     numbers = _floats(values)
     if np.all(numbers == np.round(numbers)):
         is_classes, is_counts, why = whole_numbers(name, numbers[sample], design, seed)
@@ -128,10 +132,15 @@ def _one(column: pl.Series, sample: NDArray[np.int64], design: Array, seed: int)
             return _classes(name, numbers.astype(int).tolist(), [int(value) for value in distinct], why)
     else:
         is_counts = False
-        why = f"{name} holds {len(distinct)} different numbers from {distinct[0]:.4g} to {distinct[-1]:.4g}"
+        en = f"{name} holds {len(distinct)} different numbers from {distinct[0]:.4g} to {distinct[-1]:.4g}"
+        zh = f"{name} 含 {len(distinct)} 个不同的数，从 {distinct[0]:.4g} 到 {distinct[-1]:.4g}"
         if len(distinct) <= 5 and len(values) >= 10 * len(distinct):
-            return _classes(name, numbers.tolist(), distinct, f"{why}: so few that they are labels")
-        why += f", {np.mean(numbers != np.round(numbers)):.0%} of them with a fraction: a quantity"
+            why = Text(f"{en}: so few that they are labels", f"{zh}：取值很少，因此是标签")
+            return _classes(name, numbers.tolist(), distinct, why)
+        fractions = np.mean(numbers != np.round(numbers))
+        why = Text(
+            f"{en}, {fractions:.0%} of them with a fraction: a quantity", f"{zh}，其中 {fractions:.0%} 带小数：数量"
+        )
     target = Target("numbers", (name,), numbers.reshape(-1, 1))
     target.know("counts", is_counts, why)
     return target
@@ -141,22 +150,29 @@ def _binary(name: str, values: list[Any], distinct: list[Any]) -> Target:
     rows = [values.count(value) for value in distinct]
     words = [value for value in distinct if str(value).lower() in POSITIVE_WORDS]
     if not isinstance(distinct[0], str):
-        positive, because = distinct[1], "the larger value"
+        positive, because = distinct[1], Text("the larger value", "较大的值")
     elif len(words) == 1:
-        positive, because = words[0], "by its name"
+        positive, because = words[0], Text("by its name", "由名称可知")
     elif rows[0] != rows[1]:
-        positive, because = distinct[int(rows[1] < rows[0])], "the rarer one"
+        positive, because = distinct[int(rows[1] < rows[0])], Text("the rarer one", "较少的一类")
     else:
-        positive, because = distinct[1], "the later name"
+        positive, because = distinct[1], Text("the later name", "排序靠后的名称")
     classes = (distinct[0], distinct[1]) if positive == distinct[1] else (distinct[1], distinct[0])
     codes = np.array([value == positive for value in values], dtype=np.int64)
     target = Target("binary", (name,), values, codes, classes)
-    held = " and ".join(f"{value!r} ({count} rows)" for value, count in zip(distinct, rows, strict=True))
-    target.statements.append(f"{name} holds exactly two values, {held}; {positive!r} is the positive one ({because})")
+    (first, second), (some, others) = distinct, rows
+    target.statements.append(
+        Text(
+            f"{name} holds exactly two values, {first!r} ({some} rows) and {second!r} ({others} rows); "
+            f"{positive!r} is the positive one ({because.en})",
+            f"{name} 恰好有两个取值：{first!r}（{some} 行）和 {second!r}（{others} 行）；"
+            f"{positive!r} 为正类（{because.zh}）",
+        )
+    )
     return target
 
 
-def _classes(name: str, values: list[Any], distinct: list[Any], why: str) -> Target:
+def _classes(name: str, values: list[Any], distinct: list[Any], why: Text) -> Target:
     place = {value: code for code, value in enumerate(distinct)}
     codes = np.array([place[value] for value in values], dtype=np.int64)
     return Target("classes", (name,), values, codes, tuple(distinct), statements=[why])
@@ -175,26 +191,41 @@ def _several(columns: Sequence[pl.Series]) -> Target:
     total = 100.0 if abs(np.median(sums) - 100) < 1 else 1.0
     shares = (values >= 0).all() and np.allclose(sums, total, rtol=0, atol=0.01 * total)
     if shares and not np.isin(values, (0, 1)).all() and (np.ptp(values, axis=0) > 0).any():
-        why = f"the {len(names)} columns are never negative and sum to {total:g} in every row: distributions"
+        why = Text(
+            f"the {len(names)} columns are never negative and sum to {total:g} in every row: distributions",
+            f"这 {len(names)} 列都不为负，且每行之和为 {total:g}：分布",
+        )
         return Target("distributions", names, values, statements=[why])
     _not_constant(columns)
     if np.isin(values, (0, 1)).all():
         return _zeros_and_ones(names, values)
     target = Target("numbers", names, values)
     counts = bool(np.all(values == np.round(values)) and np.all(values.min(axis=0) == 0))
-    what = "whole numbers from 0 upwards: counts" if counts else "numbers that are neither 0/1 nor shares of one whole"
-    target.know("counts", counts, f"{len(names)} columns of {what}: {len(names)} outputs")
+    what = (
+        Text("whole numbers from 0 upwards: counts", "从 0 开始的整数：计数")
+        if counts
+        else Text("numbers that are neither 0/1 nor shares of one whole", "既不是 0/1 也不是占比的数")
+    )
+    many = len(names)
+    target.know(
+        "counts", counts, Text(f"{many} columns of {what.en}: {many} outputs", f"{many} 列{what.zh}：{many} 个输出")
+    )
     return target
 
 
 def _zeros_and_ones(names: tuple[str, ...], values: Array) -> Target:
     ones = values.sum(axis=1)
     if (ones == 1).all():
-        why = f"every row has exactly one 1 in the {len(names)} columns: classes, one-hot"
+        why = Text(
+            f"every row has exactly one 1 in the {len(names)} columns: classes, one-hot",
+            f"每行在这 {len(names)} 列中恰好有一个 1：one-hot 编码的类别",
+        )
         return Target("classes", names, values, values.argmax(axis=1), names, one_hot=True, statements=[why])
-    why = (
+    why = Text(
         f"the {len(names)} columns hold only 0 and 1, with {ones.min():.0f} to {ones.max():.0f} ones in a row "
-        f"({ones.mean():.2g} on average): labels that don't exclude each other"
+        f"({ones.mean():.2g} on average): labels that don't exclude each other",
+        f"这 {len(names)} 列只含 0 和 1，每行有 {ones.min():.0f} 到 {ones.max():.0f} 个 1"
+        f"（平均 {ones.mean():.2g} 个）：互不排斥的标签",
     )
     return Target("labels", names, values, statements=[why])
 
@@ -208,18 +239,26 @@ def _judge_balance(target: Target) -> None:
         ones = np.asarray(target.values).sum(axis=0).astype(int)
         sides = np.stack([len(target.values) - ones, ones])
         named = {f"{name} = {side}": int(sides[side, i]) for i, name in enumerate(target.columns) for side in (0, 1)}
-        ratio, pair = float((sides.max(axis=0) / sides.min(axis=0).clip(1)).max()), "the two sides of a label"
+        ratio, pair = (
+            float((sides.max(axis=0) / sides.min(axis=0).clip(1)).max()),
+            Text("the two sides of a label", "同一标签的两侧"),
+        )
     else:
         rows = np.bincount(np.asarray(target.codes), minlength=len(target.classes))
         named = {f"class {name!r}": int(count) for name, count in zip(target.classes, rows, strict=True)}
-        ratio, pair = float(rows.max() / max(rows.min(), 1)), "the largest and the smallest class"
+        ratio = float(rows.max() / max(rows.min(), 1))
+        pair = Text("the largest and the smallest class", "最大与最小的类别")
     fewest = min(named, key=lambda name: named[name])
     if named[fewest] < FEWEST_OF_A_CLASS:
         raise BadData(
             f"{fewest} of target {', '.join(target.columns)} has too few rows: {named[fewest]}, and "
             f"{FEWEST_OF_A_CLASS} are needed, one for each fold; add rows, merge it with another class, or drop it"
         )
-    target.know("skewed", ratio >= SKEWED, f"{pair} differ by a factor of {ratio:.3g} in rows (skewed from {SKEWED:g})")
+    statement = Text(
+        f"{pair.en} differ by a factor of {ratio:.3g} in rows (skewed from {SKEWED:g})",
+        f"{pair.zh}的行数相差 {ratio:.3g} 倍（达到 {SKEWED:g} 倍即为不均衡）",
+    )
+    target.know("skewed", ratio >= SKEWED, statement)
 
 
 def _judge_noise(target: Target, sample: NDArray[np.int64], design: Array, inputs: Inputs, seed: int) -> None:
@@ -230,23 +269,33 @@ def _judge_noise(target: Target, sample: NDArray[np.int64], design: Array, input
         for name, column in zip(target.columns, np.asarray(target.values)[sample].T, strict=True)
     }
 
-    def of(name: str) -> str:
-        return f" of {name}" if len(found) > 1 else ""
+    def of(name: str) -> tuple[str, str]:
+        return (f" of {name}", f" {name} 的") if len(found) > 1 else ("", "")
 
     name, worst = max(found.items(), key=lambda item: item[1].outliers)
+    en, zh = of(name)
     target.know(
         "outliers",
         worst.outliers >= OUTLIERS,
-        f"outliers: {worst.outliers:.1%} of the residuals{of(name)} around a first robust fit ({worst.fit.name}) lie "
-        f"beyond {OUTLIER} robust standard deviations, and {worst.target_outliers:.1%} of the target itself "
-        f"(heavy-tailed from {OUTLIERS:.0%} of the residuals)",
+        Text(
+            f"outliers: {worst.outliers:.1%} of the residuals{en} around a first robust fit ({worst.fit.name.en}) lie "
+            f"beyond {OUTLIER} robust standard deviations, and {worst.target_outliers:.1%} of the target itself "
+            f"(heavy-tailed from {OUTLIERS:.0%} of the residuals)",
+            f"异常值：围绕初步稳健拟合（{worst.fit.name.zh}），{zh}残差中有 {worst.outliers:.1%} 超出 {OUTLIER} 个"
+            f"稳健标准差，目标本身有 {worst.target_outliers:.1%}（残差达到 {OUTLIERS:.0%} 即为重尾）",
+        ),
     )
     target.facts["gross outliers"] = worst.outliers >= GROSS_OUTLIERS
     name, worst = max(found.items(), key=lambda item: (item[1].grows, abs(item[1].growth.correlation)))
     follows = worst.growth
+    en, zh = of(name)
     target.know(
         "growing noise",
         worst.grows,
-        f"noise: the size of the residuals{of(name)} follows {follows.driver} with rank correlation "
-        f"{follows.correlation:+.2f}, p = {follows.p_value:.1g} (growing from {GROWS} at p < {SURELY})",
+        Text(
+            f"noise: the size of the residuals{en} follows {follows.driver.en} with rank correlation "
+            f"{follows.correlation:+.2f}, p = {follows.p_value:.1g} (growing from {GROWS} at p < {SURELY})",
+            f"噪声：{zh}残差大小与{follows.driver.zh}的秩相关为 {follows.correlation:+.2f}，p = {follows.p_value:.1g}"
+            f"（p < {SURELY} 且相关达到 {GROWS} 即为递增）",
+        ),
     )

@@ -1,25 +1,27 @@
-"""The decision tree, as data: questions about the target, and at each end a loss with its rivals."""
+"""The decision tree, as data: questions about the data, and at each end a loss with its rivals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from ..card import Text
 
 
 @dataclass(frozen=True)
 class Leaf:
     """Where the tree ends: what is to be learned, under which loss, and what the experiment compares it with."""
 
-    task: str
+    task: Text
     recipe: str  # keys of recipes.RECIPES
-    why: str
+    why: Text
     rivals: tuple[str, ...]
     decided_by: str  # the metric that the experiment decides by, a key of metrics.METRICS
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question that a fact about the target answers."""
+    """A question that a fact about the data answers."""
 
-    asks: str
+    asks: Text
     fact: str
     yes: "Question | Leaf"
     no: "Question | Leaf"
@@ -29,7 +31,7 @@ class Question:
 class Step:
     """One question with the answer that the data gave."""
 
-    asks: str
+    asks: Text
     answer: bool
 
 
@@ -51,117 +53,151 @@ _CLASSES = ("cross_entropy", "cross_entropy_weight", "cross_entropy_smoothed", "
 _LABELS = ("labels", "labels_pos_weight", "mse_of_labels")
 
 COUNTS = Leaf(
-    "counts",
+    Text("counts", "计数"),
     "poisson",
-    "counts are never negative and vary more where they are larger, which is what PoissonNLLLoss expects; the network "
-    "learns the logarithm of the rate",
+    Text(
+        "counts are never negative and vary more where they are larger, which is what PoissonNLLLoss expects; the "
+        "network learns the logarithm of the rate",
+        "计数不会为负，数值越大波动也越大，这正是 PoissonNLLLoss 的假设；网络学习的是发生率的对数",
+    ),
     ("poisson", "mse", "huber", "l1"),
     "rmse",
 )
 GROSS_OUTLIERS = Leaf(
-    "regression with gross outliers",
+    Text("regression with gross outliers", "带大量异常值的回归"),
     "l1",
-    "with this many outliers no threshold tells them from the rest: under L1Loss every row pulls with the same force, "
-    "however far off it is",
+    Text(
+        "with this many outliers no threshold tells them from the rest: under L1Loss every row pulls with the same "
+        "force, however far off it is",
+        "异常值多到没有阈值能把它们和其余数据分开：在 L1Loss 下，每一行不论偏离多远，拉力都一样大",
+    ),
     _REGRESSION,
     "median_error",
 )
 OUTLIERS = Leaf(
-    "regression with outliers",
+    Text("regression with outliers", "带异常值的回归"),
     "huber",
-    "HuberLoss treats rows near the fit as MSELoss does, and an outlier pulls no harder than a row delta away",
+    Text(
+        "HuberLoss treats rows near the fit as MSELoss does, and an outlier pulls no harder than a row delta away",
+        "HuberLoss 对拟合值附近的行与 MSELoss 相同，而异常值的拉力不会超过偏离 delta 的行",
+    ),
     _REGRESSION,
     "median_error",
 )
 GROWING_NOISE = Leaf(
-    "regression with growing noise",
+    Text("regression with growing noise", "噪声递增的回归"),
     "gaussian",
-    "GaussianNLLLoss learns the noise of each row beside its mean: noisy rows pull less, and each prediction comes "
-    "with its uncertainty",
+    Text(
+        "GaussianNLLLoss learns the noise of each row beside its mean: noisy rows pull less, and each prediction comes "
+        "with its uncertainty",
+        "GaussianNLLLoss 在学习均值的同时学习每一行的噪声：噪声大的行拉力更小，并且每个预测都带有不确定度",
+    ),
     _REGRESSION,
     "mae",
 )
 REGRESSION = Leaf(
-    "regression",
+    Text("regression", "回归"),
     "mse",
-    "with even noise and no outliers the mean is what to predict, and MSELoss needs the least data to find it",
+    Text(
+        "with even noise and no outliers the mean is what to predict, and MSELoss needs the least data to find it",
+        "噪声均匀且没有异常值时，应当预测均值，而 MSELoss 找到均值所需的数据最少",
+    ),
     _REGRESSION,
     "rmse",
 )
 DISTRIBUTIONS = Leaf(
-    "distributions",
+    Text("distributions", "分布"),
     "kl",
-    "KLDivLoss compares whole distributions; reduction='batchmean' makes its value the divergence of a row",
+    Text(
+        "KLDivLoss compares whole distributions; reduction='batchmean' makes its value the divergence of a row",
+        "KLDivLoss 比较整个分布；reduction='batchmean' 使其值等于平均每行的散度",
+    ),
     ("kl", "mse_of_shares", "l1_of_shares"),
     "total_variation",
 )
 SKEWED_LABELS = Leaf(
-    "multi-label classification, skewed",
+    Text("multi-label classification, skewed", "多标签分类（不均衡）"),
     "labels_pos_weight",
-    "each label is a yes or no of its own, so BCEWithLogitsLoss on each; pos_weight lets the few ones of a rare label "
-    "weigh as much as its zeros",
+    Text(
+        "each label is a yes or no of its own, so BCEWithLogitsLoss on each; pos_weight lets the few ones of a rare "
+        "label weigh as much as its zeros",
+        "每个标签都是独立的是非判断，因此对每个标签使用 BCEWithLogitsLoss；"
+        "pos_weight 让稀有标签的少数正例与其负例权重相同",
+    ),
     _LABELS,
     "macro_f1",
 )
 LABELS = Leaf(
-    "multi-label classification",
+    Text("multi-label classification", "多标签分类"),
     "labels",
-    "each label is a yes or no of its own, so BCEWithLogitsLoss on each",
+    Text(
+        "each label is a yes or no of its own, so BCEWithLogitsLoss on each",
+        "每个标签都是独立的是非判断，因此对每个标签使用 BCEWithLogitsLoss",
+    ),
     _LABELS,
     "macro_f1",
 )
 TWO_VALUES = Leaf(
-    "binary classification",
+    Text("binary classification", "二分类"),
     "binary_pos_weight",
-    "one logit is enough for two classes, and BCEWithLogitsLoss takes it without a sigmoid, which is stable; "
-    "pos_weight lets both classes weigh the same",
+    Text(
+        "one logit is enough for two classes, and BCEWithLogitsLoss takes it without a sigmoid, which is stable; "
+        "pos_weight lets both classes weigh the same",
+        "两个类别只需一个 logit，BCEWithLogitsLoss 直接接收它而不需要 sigmoid，数值稳定；pos_weight 让两个类别权重相同",
+    ),
     ("binary_pos_weight", "binary", "cross_entropy", "multi_margin"),
     "macro_f1",
 )
 SKEWED_CLASSES = Leaf(
-    "multi-class classification, skewed",
+    Text("multi-class classification, skewed", "多分类（不均衡）"),
     "cross_entropy_weight",
-    "one logit a class and CrossEntropyLoss, which takes them without a softmax; weight lets a rare class count as "
-    "much as a frequent one",
+    Text(
+        "one logit a class and CrossEntropyLoss, which takes them without a softmax; weight lets a rare class count as "
+        "much as a frequent one",
+        "每个类别一个 logit，CrossEntropyLoss 直接接收它们而不需要 softmax；weight 让稀有类别与常见类别同等重要",
+    ),
     _CLASSES,
     "macro_f1",
 )
 CLASSES = Leaf(
-    "multi-class classification",
+    Text("multi-class classification", "多分类"),
     "cross_entropy",
-    "one logit a class and CrossEntropyLoss, which takes them without a softmax; its gradient is probability less "
-    "truth",
+    Text(
+        "one logit a class and CrossEntropyLoss, which takes them without a softmax; its gradient is probability less "
+        "truth",
+        "每个类别一个 logit，CrossEntropyLoss 直接接收它们而不需要 softmax；其梯度等于预测概率减去真实值",
+    ),
     _CLASSES,
     "accuracy",
 )
 
 TREE = Question(
-    "a quantity?",
+    Text("a quantity?", "是数量吗？"),
     "quantities",
     yes=Question(
-        "counts?",
+        Text("counts?", "是计数吗？"),
         "counts",
         yes=COUNTS,
         no=Question(
-            "outliers?",
+            Text("outliers?", "有异常值吗？"),
             "outliers",
-            yes=Question("10 % or more?", "gross outliers", yes=GROSS_OUTLIERS, no=OUTLIERS),
-            no=Question("growing noise?", "growing noise", yes=GROWING_NOISE, no=REGRESSION),
+            yes=Question(Text("10 % or more?", "达到 10% 吗？"), "gross outliers", yes=GROSS_OUTLIERS, no=OUTLIERS),
+            no=Question(Text("growing noise?", "噪声递增吗？"), "growing noise", yes=GROWING_NOISE, no=REGRESSION),
         ),
     ),
     no=Question(
-        "distributions?",
+        Text("distributions?", "是分布吗？"),
         "distributions",
         yes=DISTRIBUTIONS,
         no=Question(
-            "several labels at once?",
+            Text("several labels at once?", "可以同时有多个标签吗？"),
             "several labels",
-            yes=Question("skewed?", "skewed", yes=SKEWED_LABELS, no=LABELS),
+            yes=Question(Text("skewed?", "不均衡吗？"), "skewed", yes=SKEWED_LABELS, no=LABELS),
             no=Question(
-                "two values?",
+                Text("two values?", "只有两个取值吗？"),
                 "two values",
                 yes=TWO_VALUES,
-                no=Question("skewed?", "skewed", yes=SKEWED_CLASSES, no=CLASSES),
+                no=Question(Text("skewed?", "不均衡吗？"), "skewed", yes=SKEWED_CLASSES, no=CLASSES),
             ),
         ),
     ),
