@@ -1,6 +1,8 @@
 """lossmith: the loss layer for PyTorch. Every loss of torch.nn, written once as mathematics."""
 
-from . import functional, scale
+from typing import TYPE_CHECKING, Any
+
+from . import functional, scale, suggest
 from .backend import explain_dispatch
 from .checks import LossWarning
 from .losses.bce import BCELoss
@@ -24,6 +26,9 @@ from .losses.smooth_l1 import SmoothL1Loss
 from .losses.soft_margin import SoftMarginLoss
 from .losses.triplet_margin import TripletMarginLoss
 from .losses.triplet_margin_with_distance import TripletMarginWithDistanceLoss
+
+if TYPE_CHECKING:
+    from .guide import choose as choose
 
 __version__ = "0.1.0"
 
@@ -54,4 +59,23 @@ __all__ = [
     "explain_dispatch",
     "functional",
     "scale",
+    "suggest",
 ]
+
+
+# Not in __all__: `from lossmith import *` needs torch alone.
+def __getattr__(name: str) -> Any:
+    """Imports `choose` when it is first asked for: it needs the extra of its name."""
+    if name != "choose":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from .guide import choose
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"lossmith.choose needs {error.name}; install it with: pip install 'lossmith[choose]'", name=error.name
+        ) from None
+    return choose
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "choose"]

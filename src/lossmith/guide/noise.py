@@ -12,8 +12,8 @@ from sklearn.linear_model import HuberRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
 from ..card import Text
+from ..suggest import NORMAL, robust_scale
 from .inputs import Array
-from .suggest import NORMAL, robust_scale
 
 OUTLIER = 3.5  # robust standard deviations; a normal distribution has 0.05 % beyond
 PREDICTION = Text("the prediction", "预测值")

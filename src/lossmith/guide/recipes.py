@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import suggest
 from ..card import Text
-from . import suggest
 from .inputs import Inputs
 from .noise import first_fit
 from .target import Target
