@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from ..card import Text
     from ..guide import Choice
 
 
@@ -56,11 +57,8 @@ def _with_progress(data: str, target: str | None, train: bool, seed: int) -> "Ch
     screen = Console(stderr=True)
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task("reading", total=None)
-        begun = -1
 
-        def advance(loss: str, networks: int) -> None:
-            nonlocal begun
-            begun += 1
-            bar.update(task, total=networks, completed=begun, description=loss)
+        def advance(stage: "Text", done: int, total: int) -> None:
+            bar.update(task, total=total, completed=done, description=stage.en)
 
         return guide.choose(data, target, train=train, seed=seed, progress=advance)

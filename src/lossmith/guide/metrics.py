@@ -5,38 +5,143 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..card import Text
+from .calibration import Calibration, calibration
 from .inputs import Array
 from .target import Target
-
-BINS = 10
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's name in tables and which way is better."""
+    """A metric: its name in tables, what it says, which way is better, and who has an advantage in it."""
 
-    title: str
+    title: Text
+    about: Text
     higher_is_better: bool = False
+    nominal: float | None = None
+    """The value that it should have, where neither more nor less is better; such a metric is not compared."""
+    bounds: tuple[float, float] = (0.0, np.inf)
+    optimised_by: tuple[str, ...] = ()
+    """The recipes whose loss is this metric, up to scale: on it they have an advantage."""
 
 
 METRICS = {
-    "mae": Metric("MAE"),
-    "rmse": Metric("RMSE"),
-    "median_error": Metric("median error"),
-    "accuracy": Metric("accuracy", higher_is_better=True),
-    "subset_accuracy": Metric("all labels right", higher_is_better=True),
-    "macro_f1": Metric("macro F1", higher_is_better=True),
-    "log_loss": Metric("log loss"),
-    "calibration_error": Metric("calibration"),
-    "kl_divergence": Metric("KL divergence"),
-    "total_variation": Metric("total variation"),
+    "mae": Metric(
+        Text("MAE", "MAE"),
+        Text("mean absolute error, in the target's unit", "平均绝对误差，单位与目标相同"),
+        optimised_by=("l1",),
+    ),
+    "rmse": Metric(
+        Text("RMSE", "RMSE"),
+        Text("root of the mean squared error, in the target's unit", "均方误差的平方根，单位与目标相同"),
+        optimised_by=("mse",),
+    ),
+    "median_error": Metric(
+        Text("median error", "误差中位数"),
+        Text("median of the absolute errors: half of the rows are closer", "绝对误差的中位数：一半样本的误差比它小"),
+    ),
+    "crps": Metric(
+        Text("CRPS", "CRPS"),
+        Text(
+            "continuous ranked probability score: how far the predicted distribution is from what came, in the "
+            "target's unit; of a prediction without spread it is the MAE",
+            "连续分级概率评分：预测分布与实际值相距多远，单位与目标相同；若预测没有离散度，它就是 MAE",
+        ),
+    ),
+    "nll": Metric(
+        Text("NLL", "NLL"),
+        Text(
+            "negative log-likelihood of a row under the predicted distribution",
+            "样本在预测分布下的负对数似然（每个样本的平均值）",
+        ),
+        bounds=(-np.inf, np.inf),
+        optimised_by=("gaussian", "poisson"),
+    ),
+    "coverage_50": Metric(
+        Text("in 50 %", "50% 覆盖率"),
+        Text("share of the rows within the central 50 % interval", "落在中央 50% 区间内的样本比例"),
+        nominal=0.5,
+        bounds=(0.0, 1.0),
+    ),
+    "coverage_90": Metric(
+        Text("in 90 %", "90% 覆盖率"),
+        Text("share of the rows within the central 90 % interval", "落在中央 90% 区间内的样本比例"),
+        nominal=0.9,
+        bounds=(0.0, 1.0),
+    ),
+    "accuracy": Metric(
+        Text("accuracy", "准确率"),
+        Text("share of the rows whose class is predicted rightly", "类别预测正确的样本比例"),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+    ),
+    "subset_accuracy": Metric(
+        Text("all labels right", "全部标签正确"),
+        Text("share of the rows whose labels are all predicted rightly", "所有标签都预测正确的样本比例"),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+    ),
+    "macro_f1": Metric(
+        Text("macro F1", "宏平均 F1"),
+        Text(
+            "F1, the harmonic mean of precision and recall, of each class or label; their mean, so that rare ones "
+            "count as much as frequent ones",
+            "先求每个类别或标签的 F1（精确率与召回率的调和平均），再取平均；罕见类与常见类同样重要",
+        ),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+    ),
+    "log_loss": Metric(
+        Text("log loss", "对数损失"),
+        Text("negative logarithm of the probability given to what came true", "赋予真实结果的概率的负对数"),
+        optimised_by=("binary", "cross_entropy", "labels"),
+    ),
+    "brier": Metric(
+        Text("Brier", "Brier 分数"),
+        Text(
+            "Brier score: squared distance of the probabilities from 0 and 1, what came true",
+            "Brier 分数：预测概率与实际结果（0 或 1）之差的平方",
+        ),
+        bounds=(0.0, 2.0),
+        optimised_by=("mse_of_labels",),
+    ),
+    "calibration_error": Metric(
+        Text("calibration", "校准误差"),
+        Text(
+            "expected calibration error: |share that came true - predicted probability|, the mean over bins of as many "
+            "rows each",
+            "期望校准误差：各个等样本量分箱中 |实际发生的比例 − 预测概率| 的平均",
+        ),
+        bounds=(0.0, 1.0),
+    ),
+    "kl_divergence": Metric(
+        Text("KL divergence", "KL 散度"),
+        Text(
+            "Kullback-Leibler divergence of the predicted shares from the true ones", "真实分布相对预测分布的 KL 散度"
+        ),
+        optimised_by=("kl",),
+    ),
+    "total_variation": Metric(
+        Text("total variation", "全变差距离"),
+        Text(
+            "the share that would have to be moved: half the sum of absolute differences",
+            "需要挪动的份额：绝对差之和的一半",
+        ),
+        bounds=(0.0, 1.0),
+        optimised_by=("l1_of_shares",),
+    ),
+    "hellinger": Metric(
+        Text("Hellinger", "Hellinger 距离"),
+        Text("Hellinger distance: between the square roots of the shares", "Hellinger 距离：份额平方根之间的距离"),
+        bounds=(0.0, 1.0),
+    ),
 }
-NEED_PROBABILITIES = ("log_loss", "calibration_error")
+NEED_PROBABILITIES = ("log_loss", "brier", "calibration_error")
 
 
 def measure(target: Target, rows: NDArray[np.int64], predicted: Array, units: Array) -> dict[str, float]:
-    """Every metric of the target's kind for the predictions of some rows. `units` scales each output of several, so
-    that none drowns the others; for one output it is 1.
+    """The metrics of the target's kind for the predictions of some rows. `units` scales each output of several, so that
+    none drowns the others; for one output it is 1.
     """
     if target.kind == "numbers":
         return _numbers((np.asarray(target.values)[rows] - predicted) / units)
@@ -57,12 +162,13 @@ def _numbers(errors: Array) -> dict[str, float]:
 
 def _classes(codes: NDArray[np.int64], probabilities: Array) -> dict[str, float]:
     chosen = probabilities.argmax(axis=1)
-    truth = probabilities[np.arange(len(codes)), codes]
+    truth = np.eye(probabilities.shape[1])[codes]
     return {
         "accuracy": float(np.mean(chosen == codes)),
-        "macro_f1": macro_f1(np.eye(probabilities.shape[1])[codes], np.eye(probabilities.shape[1])[chosen]),
-        "log_loss": float(-np.log(truth.clip(1e-15)).mean()),
-        "calibration_error": calibration_error(probabilities.max(axis=1), chosen == codes),
+        "macro_f1": macro_f1(truth, np.eye(probabilities.shape[1])[chosen]),
+        "log_loss": float(-np.log(probabilities[np.arange(len(codes)), codes].clip(1e-15)).mean()),
+        # Of two classes, as is the custom, the squared distance of the one probability.
+        "brier": float(((probabilities - truth) ** 2).sum(axis=1).mean()) / (2 if probabilities.shape[1] == 2 else 1),
     }
 
 
@@ -73,7 +179,7 @@ def _labels(truth: Array, probabilities: Array) -> dict[str, float]:
         "macro_f1": macro_f1(truth, chosen),
         "subset_accuracy": float(np.mean((chosen == truth).all(axis=1))),
         "log_loss": float(-np.log(right.clip(1e-15)).mean()),
-        "calibration_error": calibration_error(probabilities.ravel(), truth.ravel() == 1),
+        "brier": float(((probabilities - truth) ** 2).mean()),
     }
 
 
@@ -82,8 +188,19 @@ def _distributions(truth: Array, shares: Array) -> dict[str, float]:
     terms = truth * (np.log(truth.clip(1e-15)) - np.log(shares.clip(1e-15)))
     return {
         "total_variation": float(np.abs(truth - shares).sum(axis=1).mean() / 2),
+        "hellinger": float(np.sqrt(((np.sqrt(truth) - np.sqrt(shares)) ** 2).sum(axis=1) / 2).mean()),
         "kl_divergence": float(terms.sum(axis=1).mean()),
     }
+
+
+def calibrate(kind: str, truth: Array, probabilities: Array) -> Calibration:
+    """Calibration of the positive class, of the likeliest class where there are more than two, or of every label."""
+    if kind == "binary":
+        return calibration(probabilities[:, 1], truth[:, 1])
+    if kind == "labels":
+        return calibration(probabilities.ravel(), truth.ravel())
+    chosen = probabilities.argmax(axis=1)
+    return calibration(probabilities.max(axis=1), truth[np.arange(len(truth)), chosen])
 
 
 def macro_f1(truth: Array, chosen: Array | NDArray[np.bool_]) -> float:
@@ -91,10 +208,3 @@ def macro_f1(truth: Array, chosen: Array | NDArray[np.bool_]) -> float:
     both = (truth * chosen).sum(axis=0)
     either = truth.sum(axis=0) + chosen.sum(axis=0)
     return float(np.mean(2 * both[either > 0] / either[either > 0])) if either.any() else 1.0
-
-
-def calibration_error(confidence: Array, right: NDArray[np.bool_]) -> float:
-    """Expected calibration error: |share that is right - mean confidence| over ten bins, weighted by their rows."""
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=BINS)
-    return float(np.abs(gaps).sum() / len(confidence))

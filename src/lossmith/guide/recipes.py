@@ -27,6 +27,7 @@ class Head:
     to_target: str
     to_prediction: str
     to_loss: str = "return criterion(output, target)"
+    to_std: str = ""  # the standard deviation around the prediction, where it is learned
     setup: tuple[str, ...] = ()  # names from LINES
 
 
@@ -62,6 +63,7 @@ MEAN_AND_VARIANCE = Head(
     to_target=STANDARDISED.to_target,
     to_prediction="output.chunk(2, dim=1)[0].cpu().double() * scale + center",
     to_loss="mean, raw = output.chunk(2, dim=1)\nreturn criterion(mean, target, nn.functional.softplus(raw) + 1e-4)",
+    to_std="(nn.functional.softplus(output.chunk(2, dim=1)[1]) + 1e-4).sqrt().cpu().double() * scale",
     setup=("units",),
 )
 LOG_RATE = Head(
@@ -299,6 +301,8 @@ def definitions(recipe: Recipe, target: Target, numbers: Mapping[str, Any], hidd
         "def to_prediction(output):",
         "    return " + head.to_prediction.format(**names),
     ]
+    if head.to_std:
+        lines += ["", "", "def to_std(output):", "    return " + head.to_std]
     return "\n".join(lines) + "\n"
 
 

@@ -72,12 +72,12 @@ def _recommended(choice: Choice, language: Language) -> Table:
 
 
 def _experiment(choice: Choice, language: Language) -> Group:
-    settings = choice.settings
+    assert choice.experiment is not None
+    settings, done = choice.settings, choice.experiment.done
     about = Text(
-        f"The same small network ({settings.hidden} hidden units) under each loss, {settings.folds}-fold "
-        f"cross-validation {settings.repeats} times; means over {settings.runs} test folds.",
-        f"每个损失都用同样的小网络（{settings.hidden} 个隐藏单元），做 {settings.repeats} 次 {settings.folds} 折"
-        f"交叉验证；表中为 {settings.runs} 个测试折的平均值。",
+        f"The same small network ({settings.hidden} hidden units) under each loss, cross-validated; means over {done} "
+        "test folds.",
+        f"每个损失都用同样的小网络（{settings.hidden} 个隐藏单元）做交叉验证；表中为 {done} 个测试折的平均值。",
     )
     lines = [about(language)]
     if choice.found.outputs > 1 and choice.leaf.decided_by in ("mae", "rmse"):
@@ -109,7 +109,7 @@ def _scores(choice: Choice, language: Language) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
     table.add_column(Text("loss", "损失")(language), overflow="fold")
     for name in metrics:
-        arrow = "↑" if METRICS[name].higher_is_better else "↓"
+        arrow = "" if METRICS[name].nominal else "↑" if METRICS[name].higher_is_better else "↓"
         table.add_column(f"{METRICS[name].title(language)}{arrow}", justify="right", no_wrap=True)
     ranked = sorted(
         choice.candidates, key=lambda each: each.metrics[decided_by], reverse=METRICS[decided_by].higher_is_better
