@@ -80,7 +80,8 @@ class Facts:
     optimum: Optimum | None = None
     """What statistic of the targets one constant prediction is, when it minimises the mean over targets that scatter.
 
-    None where targets don't scatter around a prediction: ranks, pairs and sequences.
+    None where targets don't scatter around a prediction (ranks, pairs and sequences) or where no statistic of them is
+    it (sets of labels under a hinge). The most frequent label has the highest score; others may share it.
     """
 
 
