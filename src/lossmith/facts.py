@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from .card import Card
+from .docstring import ComposedDocstring
 from .formula import Formula
 
 Family = Literal["regression", "classification", "embedding and ranking", "distributions and sequences"]
@@ -95,6 +96,11 @@ class Loss:
     facts: Facts
     card: Card | None = None
     formulas: tuple[Formula, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        own = self.module.__dict__.get("__doc__")
+        if isinstance(own, str) and self.card is not None:  # composed once; without docstrings (-OO) there is nothing to
+            self.module.__doc__ = ComposedDocstring(own, self.function, self.card)  # type: ignore[assignment]
 
     @property
     def name(self) -> str:

@@ -9,6 +9,9 @@ import lossmith
 from .bench import bench
 from .choose import choose
 from .doctor import doctor
+from .explain import explain
+from .list import list_losses
+from .plot import plot
 
 app = typer.Typer(
     name="lossmith",
@@ -21,6 +24,9 @@ app = typer.Typer(
 app.command()(bench)
 app.command()(choose)
 app.command()(doctor)
+app.command()(explain)
+app.command("list")(list_losses)
+app.command()(plot)
 
 
 def _version(wanted: bool) -> None:
