@@ -33,7 +33,7 @@ def robust_scale(values: Any) -> float:
 def delta(residuals: Any) -> float:
     r"""Huber's delta for the residuals of a first, robust fit: 1.345 robust standard deviations (:func:`robust_scale`).
 
-    At 1.345 standard deviations the Huber estimate of a mean is 95 % as efficient as the mean itself under normal noise.
+    At 1.345 standard deviations the Huber estimate of a mean is 95 % as efficient as the mean under normal noise.
     The result is in the residuals' unit: divide both by the same scale if you standardise the target. Residuals that
     are all equal give 1, the loss's default.
 
@@ -146,8 +146,8 @@ def cosine_margin(first: Any, second: Any, label: Any) -> float:
         )
     if wrong := signs[(signs != 1) & (signs != -1)].tolist():
         raise ValueError(
-            f"cosine_margin: label holds {wrong[0]:g}, expected 1 for alike and -1 for unlike pairs; write 2 * label - 1 "
-            "for labels of 0 and 1"
+            f"cosine_margin: label holds {wrong[0]:g}, expected 1 for alike and -1 for unlike pairs; write 2 * label "
+            "- 1 for labels of 0 and 1"
         )
     if not (signs == -1).any():
         raise ValueError("cosine_margin: no pair is unlike (label -1), and the margin is theirs alone")

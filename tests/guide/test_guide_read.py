@@ -43,9 +43,11 @@ def test_a_csv_file_as_programs_write_it(saved, text: str) -> None:
 
 @pytest.mark.parametrize("hole", ["", "NA", "NaN", "nan", "N/A", "NULL", "null", "?"])
 def test_missing_values(saved, hole: str) -> None:
-    frame = read(saved(f"a,b,y\n1.5,u,1\n{hole},{hole},{hole}\n"), "y").frame
-    assert frame.row(1) == (None, None, None)
-    assert frame.schema["a"] == pl.Float64
+    table = read(saved(f"a,b,y\n1.5,u,1\n{hole},{hole},2\n7,{hole},{hole}\n"), "y")
+    assert table.frame.row(1) == (None, None, 2)
+    assert table.frame.height == 2  # a row without a target is left out
+    assert table.notes[1].en == "missing target values: 1 rows have none and are left out"
+    assert table.frame.schema["a"] == pl.Float64
 
 
 @pytest.mark.parametrize("name", BUNDLED)

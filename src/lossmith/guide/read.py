@@ -1,17 +1,26 @@
-"""Reads the table: a file or a bundled set through polars, with an error of one line for what cannot be used."""
+"""Reads the table: a file, a bundled set or what Python holds, with an error of one line for what cannot be used."""
 
 import csv
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from ..card import Text
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "?")
 SEPARATORS = (",", ";", "\t", "|")
+DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y")
+MOST_ROWS = 100_000  # of larger tables a sample is drawn before anything else is done
+MOST_CLASSES = 1_000  # of a target with no more different values the sample keeps a few rows of each
+FEWEST_OF_A_CLASS = 5  # one for each fold
+PLACE = "place in the table"  # a name that no column of a table has
 
 
 class BadData(ValueError):
@@ -20,61 +29,220 @@ class BadData(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """A table and the columns of it that are the target."""
+    """The rows that have a target, or a sample of them; the notes say what was left out on the way."""
 
     name: str
     frame: pl.DataFrame
     target: tuple[str, ...]
+    group: str | None = None
+    time: str | None = None
+    notes: tuple[Text, ...] = ()
 
     @property
     def features(self) -> list[str]:
-        return [name for name in self.frame.columns if name not in self.target]
+        return [name for name in self.frame.columns if name not in (*self.target, self.group, self.time)]
 
 
-def read(data: str | Path, target: str | Sequence[str] | None = None) -> Table:
-    """The table of a CSV, TSV or Parquet file, or of a bundled set by its name."""
-    if str(data) in BUNDLED:
-        frame, default = _bundled(str(data))
-        name = str(data)
-    else:
-        frame, default = _file(Path(data)), ()
-        name = Path(data).name
-    if frame.height == 0:
-        raise BadData(f"{name}: has a header but no rows; give a table with at least one row for each example")
-    return Table(name, frame, _columns(name, frame, target, default))
+def read(data: Any, target: Any = None, *, group: Any = None, time: Any = None, seed: int = 0) -> Table:
+    """The table of a CSV, TSV or Parquet file, of a bundled set by its name, or of what Python holds.
+
+    Args:
+        data: a path, a bundled set's name, a DataFrame (polars, pandas), a dictionary of columns, or rows: an array, a
+            tensor, a list.
+        target: the name of a column, or several names; or the values, one (or several) for each row.
+        group: a column's name, or one value for each row.
+        time: likewise.
+        seed: fixes the sample that is drawn of a table with more than 100,000 rows.
+
+    Raises:
+        BadData: the table can't be read or doesn't fit the target.
+    """
+    source = _source(data)
+    try:
+        source, named = source.with_values(target=target, group=group, time=time)
+        chosen = _columns(source, named["target"])
+        group, time = (_column(source, named[option], option) for option in ("group", "time"))
+        return _rows(source, chosen, group, time, seed)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise BadData(f"{data}: can't be opened ({reason}); check the path and its permissions") from None
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).strip().splitlines()[0]
+        if "more fields" in reason:
+            reason = "a row has more fields than the header has columns"
+        raise BadData(f"{data}: can't be read as {source.kind} ({reason})") from None
 
 
-def _columns(
-    name: str, frame: pl.DataFrame, target: str | Sequence[str] | None, default: tuple[str, ...]
-) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Source:
+    """Where rows come from, before they are read."""
+
+    name: str
+    kind: str
+    rows: pl.LazyFrame
+    target: tuple[str, ...] = ()  # what is predicted if nobody says what
+    text: bool = False  # whether every value is text that has to be understood
+    notes: tuple[Text, ...] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        return self.rows.collect_schema().names()
+
+    def with_values(self, **given: Any) -> tuple["_Source", dict[str, Any]]:
+        """Values that Python holds become columns; what is given then names columns alone."""
+        named = {option: what for option, what in given.items() if what is None or self._names(what)}
+        if len(named) == len(given):
+            return self, named
+        frame = self.rows.collect()
+        for option, what in given.items():
+            if option in named:
+                continue
+            default = "y" if option == "target" else option
+            values, notes = _frame(what, option, default)
+            if values.height != frame.height:
+                raise BadData(
+                    f"the {option} has {values.height} rows and the data has {frame.height}; give one for each row"
+                )
+            taken = set(frame.columns)
+            values = values.rename({name: _free(name, taken) for name in values.columns})
+            frame = frame.hstack(values)
+            named[option] = values.columns if option == "target" else values.columns[0]
+        return _Source(self.name, self.kind, frame.lazy(), self.target, self.text, (*self.notes, *notes)), named
+
+    def _names(self, given: Any) -> bool:
+        """Whether it names columns, rather than holding values."""
+        if isinstance(given, str):
+            return True
+        strings = isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)
+        return strings and (self.kind != "data" or set(given) <= set(self.columns))
+
+    def collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        frame = rows.collect(engine="streaming")
+        return frame.with_columns(_understood(column) for column in frame) if self.text else frame
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or one like it that no other column has."""
+    number, free = 0, name
+    while free in taken:
+        free, number = f"{name}_duplicated_{number}", number + 1
+    taken.add(free)
+    return free
+
+
+def _columns(source: _Source, target: str | Sequence[str] | None) -> tuple[str, ...]:
     if target is None:
-        if not default:
-            raise BadData(f"{name}: say which column to predict with --target; its columns are {_listed(frame)}")
-        return default
+        if not source.target:
+            listed = _listed(source.columns)
+            raise BadData(f"{source.name}: say which column to predict with --target; its columns are {listed}")
+        return source.target
     if isinstance(target, str):
-        target = (target,) if target in frame.columns else [part.strip() for part in target.split(",")]
+        target = (target,) if target in source.columns else [part.strip() for part in target.split(",")]
     for column in target:
-        if column not in frame.columns:
-            near = difflib.get_close_matches(column, frame.columns, 1)
-            hint = f"did you mean {near[0]!r}? Its" if near else "its"
-            raise BadData(f"{name}: has no column {column!r}; {hint} columns are {_listed(frame)}")
+        _column(source, column, "target")
         if list(target).count(column) > 1:
-            raise BadData(f"{name}: column {column!r} is named twice in the target; name each column once")
+            raise BadData(f"{source.name}: column {column!r} is named twice in the target; name each column once")
     if not target:
-        raise BadData(f"{name}: the target names no column; its columns are {_listed(frame)}")
+        raise BadData(f"{source.name}: the target names no column; its columns are {_listed(source.columns)}")
     return tuple(target)
 
 
-def _listed(frame: pl.DataFrame, most: int = 12) -> str:
-    names = ", ".join(frame.columns[:most])
-    more = len(frame.columns) - most
+def _column(source: _Source, name: str | None, option: str) -> str | None:
+    """The name, which must be a column's."""
+    if name is None or name in source.columns:
+        return name
+    near = difflib.get_close_matches(name, source.columns, 1)
+    hint = f"did you mean {near[0]!r}? Its" if near else "its"
+    raise BadData(f"{source.name}: has no column {name!r}; {hint} columns are {_listed(source.columns)}")
+
+
+def _listed(columns: Sequence[str], most: int = 12) -> str:
+    names = ", ".join(columns[:most])
+    more = len(columns) - most
     return f"{names} and {more} more" if more > 0 else names
+
+
+# Rows
+
+
+def _rows(source: _Source, target: tuple[str, ...], group: str | None, time: str | None, seed: int) -> Table:
+    """The rows that have a target; of many, a sample. Only the target is read for all rows."""
+    wanted = source.collect(source.rows.select(target))
+    if wanted.height == 0:
+        raise BadData(f"{source.name}: has a header but no rows; give a table with at least one row for each example")
+    present = np.ones(wanted.height, dtype=bool)
+    for column in wanted:
+        has = column.is_not_null()
+        if column.dtype.is_float():
+            has &= column.is_finite().fill_null(False)
+        if not has.any():
+            raise BadData(f"target {column.name!r} has no value at all; every row is missing")
+        present &= has.to_numpy()
+    rows = np.flatnonzero(present)
+    kept = _sample(rows, wanted, seed) if len(rows) > MOST_ROWS else rows
+    if len(kept) < wanted.height:
+        numbered = source.rows.with_row_index(PLACE)
+        chosen = pl.Series(kept, dtype=pl.get_index_type())
+        frame = source.collect(numbered.filter(pl.col(PLACE).is_in(chosen.implode())).sort(PLACE).drop(PLACE))
+    else:
+        frame = source.collect(source.rows)
+    frame = frame.with_columns(wanted[kept])
+    inputs = frame.width - len({*target, group, time} - {None})
+    notes = [
+        Text(
+            f"{source.name}: {len(rows):,} rows, {inputs} {_plural('input column', inputs)}; "
+            f"{_plural('target column', len(target))}: {', '.join(target)}",
+            f"{source.name}：{len(rows):,} 行，{inputs} 个输入列；目标列：{'、'.join(target)}",
+        )
+    ]
+    if missing := wanted.height - len(rows):
+        notes.append(
+            Text(
+                f"missing target values: {missing:,} rows have none and are left out",
+                f"缺失的目标值：{missing:,} 行没有目标值，已略去",
+            )
+        )
+    if len(kept) < len(rows):
+        notes.append(
+            Text(
+                f"a sample of {len(kept):,} of these rows is looked at; every number below comes from it",
+                f"只查看其中 {len(kept):,} 行的样本；下面的所有数字都来自这个样本",
+            )
+        )
+    return Table(source.name, frame, target, group, time, (*notes, *source.notes))
+
+
+def _plural(noun: str, number: int) -> str:
+    return noun if number == 1 else f"{noun}s"
+
+
+def _sample(rows: NDArray[np.int64], wanted: pl.DataFrame, seed: int) -> NDArray[np.int64]:
+    """A random sample of the rows that keeps a few of each class."""
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    first: NDArray[np.int64] = shuffled[:0]
+    if wanted.width == 1 and wanted.to_series().n_unique() <= MOST_CLASSES:
+        values = wanted.to_series().rank("dense").fill_null(0).to_numpy()[shuffled]
+        order = np.argsort(values, kind="stable")
+        within = np.arange(len(order)) - np.searchsorted(values[order], values[order])
+        first = shuffled[order[within < FEWEST_OF_A_CLASS]]
+    others = shuffled[~np.isin(shuffled, first)]
+    return np.sort(np.concatenate([first, others[: MOST_ROWS - len(first)]]))
 
 
 # Files
 
 
-def _file(path: Path) -> pl.DataFrame:
+def _source(data: Any) -> _Source:
+    if isinstance(data, str) and data in BUNDLED:
+        frame, default = _bundled(data)
+        return _Source(data, "a bundled set", frame.lazy(), default)
+    if isinstance(data, str | Path):
+        return _file(Path(data))
+    frame, notes = _frame(data, "data", "x")
+    return _Source("data", "data", frame.lazy(), notes=notes)
+
+
+def _file(path: Path) -> _Source:
     if not path.exists():
         sets = ", ".join(BUNDLED)
         raise BadData(f"{path}: no such file; give a CSV, TSV or Parquet file, or one of the bundled sets: {sets}")
@@ -84,52 +252,68 @@ def _file(path: Path) -> pl.DataFrame:
     kind = kinds.get(path.suffix.lower())
     if kind is None:
         raise BadData(f"{path}: its name says neither CSV, TSV nor Parquet; give a .csv, .tsv or .parquet file")
+    if kind == "Parquet":
+        return _Source(path.name, kind, pl.scan_parquet(path, glob=False))
     try:
-        return pl.read_parquet(path) if kind == "Parquet" else _text(path, kind)
+        _require_utf8(path)
+        separator, names = _header(path, "\t" if kind == "TSV" else None)
     except OSError as error:
-        raise BadData(
-            f"{path}: can't be opened ({error.strerror or error}); check the path and its permissions"
-        ) from None
-    except pl.exceptions.NoDataError:
-        raise BadData(f"{path}: is empty; the first line must name the columns") from None
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().splitlines()[0]
-        if "more fields" in reason:
-            reason = "a row has more fields than the header has columns"
-        raise BadData(f"{path}: can't be read as {kind} ({reason})") from None
+        raise BadData(f"{path}: can't be opened ({error.strerror}); check the path and its permissions") from None
+    if not names:
+        raise BadData(f"{path}: is empty; the first line must name the columns")
+    taken: set[str] = set()
+    free = [_free(name.strip(), taken) for name in names]
+    # Everything is read as text and understood by the sample: a type that is guessed from the first rows may be wrong.
+    rows = pl.scan_csv(path, separator=separator, infer_schema=False, glob=False, with_column_names=lambda _: free)
+    return _Source(path.name, kind, rows, text=True, notes=_duplicates(names, free))
 
 
-def _text(path: Path, kind: str) -> pl.DataFrame:
-    _require_utf8(path)
-    frame = pl.read_csv(
-        path,
-        separator="\t" if kind == "TSV" else _separator(path),
-        infer_schema_length=None,
-        null_values=list(MISSING),
+def _duplicates(names: Sequence[str], free: Sequence[str]) -> tuple[Text, ...]:
+    again = [(name.strip(), new) for name, new in zip(names, free, strict=True) if name.strip() != new]
+    return tuple(
+        Text(
+            f"two columns are named {name!r}; the later one is called {new!r} here",
+            f"有两列都叫 {name!r}；这里把后一列称为 {new!r}",
+        )
+        for name, new in again
     )
-    frame = frame.rename({name: name.strip() for name in frame.columns})
-    return frame.with_columns(_trimmed(frame[name]) for name, dtype in frame.schema.items() if dtype == pl.String)
 
 
 def _require_utf8(path: Path) -> None:
     with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, lines in _blocks(file):
             try:
-                line.decode()
+                lines.decode()
             except UnicodeDecodeError as error:
-                found = f"byte 0x{line[error.start]:02X} in line {number}"
+                line = number + lines[: error.start].count(b"\n")
+                found = f"byte 0x{lines[error.start]:02X} in line {line}"
                 raise BadData(f"{path}: is not UTF-8 ({found}); save it as UTF-8") from None
 
 
-def _separator(path: Path) -> str:
-    """The separator that splits the header into most columns; files named .csv often hold semicolons or tabs."""
+def _blocks(file: Any, size: int = 1 << 24) -> Iterator[tuple[int, bytes]]:
+    """Whole lines of a file, many at once, with the number of the first."""
+    number = 1
+    while block := file.read(size) + file.readline():
+        yield number, block
+        number += block.count(b"\n")
+
+
+def _header(path: Path, separator: str | None) -> tuple[str, list[str]]:
+    """The separator that splits the header into most columns, and their names; files named .csv often hold semicolons
+    or tabs.
+    """
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = file.readline()
-    return max(SEPARATORS, key=lambda separator: len(next(csv.reader([header], delimiter=separator), [])))
+
+    def names(separator: str) -> list[str]:
+        return next(csv.reader([header], delimiter=separator), [])
+
+    separator = separator or max(SEPARATORS, key=lambda each: len(names(each)))
+    return separator, names(separator)
 
 
-def _trimmed(column: pl.Series) -> pl.Series:
-    """Text without the blanks around it, as numbers where all of it is numbers ("a, b" files)."""
+def _understood(column: pl.Series) -> pl.Series:
+    """Text without the blanks around it; as numbers, booleans or dates where all of it is."""
     column = column.str.strip_chars()
     column = column.set(column.is_in(list(MISSING)), None)
     for dtype in (pl.Int64, pl.Float64):
@@ -137,7 +321,85 @@ def _trimmed(column: pl.Series) -> pl.Series:
             return column.cast(dtype)
         except pl.exceptions.PolarsError:
             continue
+    values = column.drop_nulls()
+    if values.str.to_lowercase().is_in(["true", "false"]).all():
+        return column.str.to_lowercase() == "true"
+    if not values.head(20).str.contains(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}").all():
+        return column
+    for understand in (
+        *(lambda text, form=form: text.str.to_date(form) for form in DATES),
+        lambda text: text.str.to_datetime(),
+        lambda text: text.str.to_datetime(time_zone="UTC"),
+    ):
+        try:
+            dates: pl.Series = understand(column)
+        except pl.exceptions.PolarsError:
+            continue
+        return dates
     return column
+
+
+# What Python holds
+
+
+def _frame(data: Any, option: str, default: str) -> tuple[pl.DataFrame, tuple[Text, ...]]:
+    """Rows or columns as a polars DataFrame; columns without a name are called `default` and numbered from 0."""
+    if isinstance(data, pl.LazyFrame):
+        data = data.collect()
+    if isinstance(data, pl.DataFrame):
+        return data, ()
+    if isinstance(data, pl.Series):
+        return data.to_frame(data.name or default), ()
+    if hasattr(data, "iloc"):
+        return _pandas(data if hasattr(data, "columns") else data.to_frame(data.name or default))
+    if isinstance(data, Mapping):
+        named = {str(name): _frame(values, option, default)[0].to_series() for name, values in data.items()}
+        return pl.DataFrame(named), ()
+    array = _array(data, option)
+    if array.ndim not in (1, 2):
+        hint = "; flatten each example, as in X.reshape(len(X), -1)" if array.ndim > 2 else ""
+        raise BadData(f"the {option} has shape {array.shape}, expected (rows, columns){hint}")
+    alone = array.ndim == 1 and default != "x"
+    columns = [array] if array.ndim == 1 else list(array.T)
+    named = {default if alone else f"{default}{place}": _series(values) for place, values in enumerate(columns)}
+    return pl.DataFrame(named), ()
+
+
+def _array(data: Any, option: str) -> NDArray[Any]:
+    if isinstance(data, torch.Tensor):
+        data = data.detach().cpu()
+        return np.asarray(data.float() if data.dtype in (torch.bfloat16, torch.float16) else data)
+    try:
+        array = np.asarray(data)
+        return np.asarray(data, dtype=object) if array.dtype.kind in "US" and isinstance(data, list | tuple) else array
+    except ValueError:
+        raise BadData(f"the {option} has rows of different lengths; give the same columns in each") from None
+
+
+def _series(values: NDArray[Any]) -> pl.Series:
+    return (
+        pl.Series(values.tolist(), strict=False)
+        if values.dtype.kind in "OUS"
+        else pl.Series(np.ascontiguousarray(values))
+    )
+
+
+def _pandas(data: Any) -> tuple[pl.DataFrame, tuple[Text, ...]]:
+    """Column by column: polars converts pandas' own types with pyarrow alone, which few have."""
+    taken: set[str] = set()
+    names = [str(name) for name in data.columns]
+    free = [_free(name, taken) for name in names]
+    columns = {}
+    for place, name in enumerate(free):
+        column = data.iloc[:, place]
+        values = column.to_numpy()
+        if values.dtype.kind not in "biufM":
+            holes = column.isna().to_numpy()
+            listed = [None if hole else value for hole, value in zip(holes, values.tolist(), strict=True)]
+            columns[name] = pl.Series(listed, strict=False)
+        else:
+            columns[name] = pl.Series(values)
+    return pl.DataFrame(columns), _duplicates(names, free)
 
 
 # Bundled sets
