@@ -236,7 +236,7 @@ CARD = Card(
         Text(
             "Similarity has grades (0.7, 3 of 5 stars): apply MSELoss to the cosine itself; targets other than 1 and "
             "-1 have loss 0 here.",
-            "相似度有等级（如 0.7、五星中的三星）时：应对余弦本身用 MSELoss；此处 1 与 -1 以外的目标损失为 0。",
+            "相似度有等级（如 0.7、5 星中的 3 星）时：应对余弦本身用 MSELoss；此处 1 与 -1 以外的目标损失为 0。",
         ),
         Text(
             "Only relations are known (a is nearer to p than to n): TripletMarginLoss, or "
@@ -320,7 +320,7 @@ CARD = Card(
     ),
     activation=Text("none (vectors)", "无（向量）"),
     input="(N, D) x 2",
-    target="(N), 1 or -1",
+    target="(N) ±1",
     typical=Text("similarity of texts, self-supervised learning", "文本相似度、自监督学习"),
     siblings=(
         Sibling(

@@ -258,7 +258,7 @@ CARD = Card(
     ),
     activation=Text("none (a distance)", "无（距离）"),
     input="(*)",
-    target="(*), 1 or -1",
+    target="(*) ±1",
     typical=Text("Siamese networks, verification by distance", "孪生网络、基于距离的核验"),
     siblings=(
         Sibling(
@@ -298,13 +298,7 @@ CARD = Card(
             "y = -1": lambda x: {"input": x, "target": -torch.ones_like(x)},
         },
     ),
-    aliases=(
-        "contrastive",
-        "contrastive_loss",
-        "siamese",
-        "siamese_loss",
-        "pair_loss",
-    ),
+    aliases=("contrastive", "contrastive_loss", "siamese", "siamese_loss", "pair_loss"),
 )
 
 

@@ -247,7 +247,7 @@ CARD = Card(
     ),
     activation=Text("none (scores)", "无（得分）"),
     input="(N) x 2",
-    target="(N), 1 or -1",
+    target="(N) ±1",
     typical=Text("learning to rank, TransE", "排序学习、TransE"),
     siblings=(
         Sibling(

@@ -336,7 +336,7 @@ CARD = Card(
     ),
     activation=Text("none (scores)", "无（得分）"),
     input="(N, C)",
-    target="(N)",
+    target="(N) int",
     typical=Text("large-margin classification, SVM heads", "大间隔分类、SVM 分类头"),
     siblings=(
         Sibling(

@@ -280,7 +280,7 @@ CARD = Card(
     ),
     activation=Text("none (scores)", "无（得分）"),
     input="(N, C)",
-    target="(N, C), -1 pads",
+    target="(N, C) int",
     typical=Text("ranking the labels of multi-label data", "多标签数据的标签排序"),
     siblings=(
         Sibling(
@@ -324,12 +324,7 @@ CARD = Card(
             }
         },
     ),
-    aliases=(
-        "multilabel_hinge",
-        "multilabel_hinge_loss",
-        "label_ranking",
-        "label_ranking_loss",
-    ),
+    aliases=("multilabel_hinge", "multilabel_hinge_loss", "label_ranking", "label_ranking_loss"),
 )
 
 
