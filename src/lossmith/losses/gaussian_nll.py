@@ -220,9 +220,9 @@ CARD = Card(
     ),
     gradient=Text(
         "In the mean the error over the variance, $(x - y)/v$: sure rows pull hard, unsure ones hardly. In the "
-        "variance $\\frac{1}{2v}(1 - (x - y)^2/v)$, which draws it toward the squared error.",
+        "variance $(1 - (x - y)^2/v) / (2v)$, which draws it toward the squared error.",
         "对均值为误差除以方差，即 $(x - y)/v$：把握大的样本拉力强，把握小的几乎不拉。"
-        "对方差为 $\\frac{1}{2v}(1 - (x - y)^2/v)$，使其趋向误差的平方。",
+        "对方差为 $(1 - (x - y)^2/v) / (2v)$，使其趋向误差的平方。",
     ),
     robustness=Text(
         "Little at a given variance: the pull grows with the error, and 10 standard deviations cost 50. Where the "
@@ -246,8 +246,8 @@ CARD = Card(
         "eps 决定方差最小能到多少，其单位是目标单位的平方。",
     ),
     minimiser=Text(
-        "The target, and a variance of 0, which is held at eps: otherwise the loss had no least value. Where targets "
-        "scatter, their mean and their variance (over n, not n - 1).",
+        "The target, and a variance of 0, which is held at eps: otherwise the loss would have no least value. Where "
+        "targets scatter, their mean and their variance (over n, not n - 1).",
         "目标值本身，方差为 0（止于 eps，否则损失无下界）。目标有散布时为其均值与方差（除以 n 而非 n - 1）。",
     ),
     use=(

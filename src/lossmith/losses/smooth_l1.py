@@ -297,7 +297,7 @@ CARD = Card(
         (-4.0, 4.0),
         {"": lambda x: {"input": x, "target": torch.zeros_like(x)}},
     ),
-    aliases=("smooth_l1", "smoothl1"),
+    aliases=("smooth_l1",),
 )
 
 
