@@ -169,7 +169,7 @@ CARD = Card(
         Text(
             "Gaussian noise of constant variance, whose likelihood it is up to scale and a constant: no other loss "
             "needs fewer rows then.",
-            "方差恒定的高斯噪声：相差一个比例与常数，它就是其负对数似然，此时没有损失所需样本更少。",
+            "方差恒定的高斯噪声：相差一个比例与常数，它就是其负对数似然，此时没有哪种损失所需样本更少。",
         ),
         Text(
             "Whenever the mean is wanted, so that predictions add up to the right total; noise in a diffusion model.",
