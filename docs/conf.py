@@ -1,13 +1,18 @@
 """How Sphinx builds the documentation: Markdown for the pages, docstrings for the reference."""
 
+import sys
+from pathlib import Path
+
 import lossmith
+
+sys.path.append(str(Path(__file__).parent / "_ext"))
 
 project = "lossmith"
 author = "The lossmith authors"
 copyright = "the lossmith authors"
 version = release = lossmith.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "loss_pages"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3

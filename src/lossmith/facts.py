@@ -76,10 +76,11 @@ class Facts:
     """What torch's mean divides by: the number of unreduced losses, each of an element, of a row over the last or the
     class dimension, or of a whole sample; or the sum of the weights of elements or labels, where `weight` is given.
     """
-    smooth: bool = False
-    """Whether the gradient in the prediction is continuous everywhere inside the domain: no kink."""
-    optimum: Optimum | None = None
-    """What statistic of the targets one constant prediction is, when it minimises the mean over targets that scatter.
+    smooth: bool
+    """Whether the gradient in the prediction is continuous everywhere inside the domain, with the default arguments."""
+    optimum: Optimum | None
+    """What statistic of the targets one constant prediction is, when it minimises the mean over targets that scatter;
+    with the default arguments.
 
     None where targets don't scatter around a prediction (ranks, pairs and sequences) or where no statistic of them is
     it (sets of labels under a hinge). The most frequent label has the highest score; others may share it.
@@ -94,12 +95,12 @@ class Loss:
     module: type[Any]
     family: Family
     facts: Facts
-    card: Card | None = None
+    card: Card
     formulas: tuple[Formula, ...] = field(default=())
 
     def __post_init__(self) -> None:
         own = self.module.__dict__.get("__doc__")
-        if isinstance(own, str) and self.card is not None:  # composed once; without docstrings (-OO) there is nothing to
+        if isinstance(own, str):  # neither composed before nor taken out by -OO
             self.module.__doc__ = ComposedDocstring(own, self.function, self.card)  # type: ignore[assignment]
 
     @property

@@ -1,1 +1,1 @@
-"""Cards shown: found by name, as a table, in the terminal, as a picture, in a notebook, on a page of the documentation."""
+"""Cards shown: found by name; in the terminal, as a table or a picture, in a notebook, on pages."""

@@ -36,16 +36,18 @@ def lines(loss: Loss, settings: Mapping[str, Any] | None = None, points: int = 4
     """The card's lines, of the loss with these settings instead of its defaults."""
     curve = curve_of(loss)
     changed = {name: _tensor(name, value) for name, value in (settings or {}).items()}
-    found: dict[str, Line] = {}
+    drawn = []
     for label, arguments in curve.lines.items():
         x = torch.linspace(*curve.span, points, dtype=torch.float64, requires_grad=True)
-        given = arguments(x)
-        if any(name in given and not isinstance(given[name], torch.Tensor) for name in changed):
-            label = ""  # it told lines apart by what is set now
+        drawn.append((label, x, arguments(x)))
+    if any(name in given and not isinstance(given[name], torch.Tensor) for name in changed for _, _, given in drawn):
+        drawn = [("", *drawn[0][1:])]  # what tells the card's lines apart is set
+    found = []
+    for label, x, given in drawn:
         values = loss.function(**(given | changed), reduction="none")
         (slopes,) = torch.autograd.grad(values.sum(), x)
-        found.setdefault(label, Line(label, *(tuple(t.detach().tolist()) for t in (x, values, slopes))))
-    return list(found.values())
+        found.append(Line(label, *(tuple(t.detach().tolist()) for t in (x, values, slopes))))
+    return found
 
 
 def curve_of(loss: Loss) -> Curve:
@@ -110,4 +112,8 @@ def _number(name: str, text: str) -> Any:
 
 
 def _tensor(name: str, value: Any) -> Any:
-    return torch.tensor(float(value), dtype=torch.float64) if name in TENSORS and isinstance(value, (int, float)) else value
+    return (
+        torch.tensor(float(value), dtype=torch.float64)
+        if name in TENSORS and isinstance(value, (int, float))
+        else value
+    )

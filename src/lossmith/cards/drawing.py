@@ -35,8 +35,9 @@ def draw(loss: Loss, language: Language, width: int, height: int = 9) -> Styled:
     if not abreast:
         return Styled("\n").join([*panels[0], *panels[1], below])
     room = columns + margin + 3
-    rows = [Styled.assemble(left, " " * (room - cell_len(left.plain)), right) for left, right in zip(*panels, strict=True)]
-    return Styled("\n").join([*rows, below])
+    for left, right in zip(*panels, strict=True):
+        left.append(" " * (room - cell_len(left.plain))).append(right)
+    return Styled("\n").join([*panels[0], below])
 
 
 def _panel(

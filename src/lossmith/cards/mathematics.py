@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, reduce
 from typing import Any
 
@@ -39,10 +39,12 @@ def display(latex: str) -> list[str]:
     return rows
 
 
-def inline(text: str) -> str:
-    """A text with its formulas, which stand between dollars, in one line."""
+def inline(text: str, space: str = " ") -> str:
+    """A text with its formulas, which stand between dollars, in one line; in these a space is what is asked for."""
     parts = text.split("$")
-    parts[1::2] = ["".join(_box(_read(_tight(part)), flat=True).picture).strip() for part in parts[1::2]]
+    parts[1::2] = [
+        "".join(_box(_read(_tight(part)), flat=True).picture).strip().replace(" ", space) for part in parts[1::2]
+    ]
     return "".join(parts)
 
 
@@ -127,7 +129,8 @@ def _piece(atom: Any, flat: bool) -> Box:
     if name in ("frac", "tfrac"):
         return _fraction(*arguments, flat=flat or name == "tfrac")
     if name == "sqrt":
-        return _beside([Box("√"), _fenced(arguments[-1], "(", ")")])
+        single = arguments[-1].width() == 1
+        return _beside([Box("√"), arguments[-1] if single else _fenced(arguments[-1], "(", ")")])
     if name in ACCENTS:
         return Box(unicodedata.normalize("NFC", arguments[0].picture[0] + ACCENTS[name]))
     sign = _language()[1].get(name)
@@ -154,13 +157,16 @@ def _script(base: Box, script: Box, raised: bool, flat: bool) -> Box:
 
 def _fraction(above: Box, below: Box, flat: bool) -> Box:
     if flat:
-        compound = re.compile(r"[^(][-+ /]")
-        above, below = (
-            _fenced(part, "(", ")") if compound.search(part.picture[0]) else part for part in map(_strip, (above, below))
-        )
+        above, below = _operand(above), _operand(below)
         text = f"{above.picture[0]}/{below.picture[0]}"
         return Box("½" if text == "1/2" else text)
     return Box(*Box.stack(above, Box.LINE, below))
+
+
+def _operand(box: Box) -> Box:
+    """What stands beside a slash: in parentheses if it is more than one factor."""
+    box = _strip(box)
+    return _fenced(box, "(", ")") if re.search(r"[^(][-+ /]", box.picture[0]) else box
 
 
 def _rows(environment: Any, flat: bool) -> Box:

@@ -31,12 +31,9 @@ def find(name: str) -> Loss:
 
 
 def names(loss: Loss) -> Iterator[str]:
-    """All names of a loss: the Module's, the function's, each without its ending, the file's, and the card's aliases."""
+    """All names of a loss: the Module's, the function's, each without its ending too, and the card's aliases."""
     module, function = loss.module.__name__, loss.name
     yield from dict.fromkeys((module, module.removesuffix("Loss"), function, function.removesuffix("_loss")))
-    file = loss.function.__module__.rpartition(".")[2]
-    if key(file) in key(module):
-        yield file
     yield from loss.card.aliases
 
 

@@ -53,9 +53,13 @@ def plot(
     warning = ""
     if language == "zh" and font is None:
         language = "en"
-        warning = f"no Chinese font is installed, so the labels are English; install one of: {', '.join(CHINESE_FONTS[:3])}"
+        warning = (
+            f"no Chinese font is installed, so the labels are English; install one of: {', '.join(CHINESE_FONTS[:3])}"
+        )
     drawn = [_drawn(loss, wanted) for loss in losses]
-    with rc_context({"font.sans-serif": [*([font] if font else []), "DejaVu Sans"], "axes.unicode_minus": font is None}):
+    with rc_context(
+        {"font.sans-serif": [*([font] if font else []), "DejaVu Sans"], "axes.unicode_minus": font is None}
+    ):
         figure = Figure(figsize=(0.6 + 3.6 * len(losses), 3.4 + 2.2 * gradient), layout="constrained")
         rows = figure.subplots(1 + gradient, len(losses), squeeze=False, sharex="col")
         for column, (loss, found) in enumerate(zip(losses, drawn, strict=True)):
@@ -112,9 +116,8 @@ def _panel(axis: Axes, found: Sequence[tuple[int, int, Line]], curves: Sequence[
     for (number, target, line), ys in zip(found, curves, strict=True):
         colour, style = (number, target) if several else (target, 0)
         shown = [y if math.isfinite(y) else math.nan for y in ys]
-        axis.plot(
-            line.points, shown, label=line.label, color=COLOURS[colour % len(COLOURS)], linestyle=STYLES[style % len(STYLES)]
-        )
+        pen = {"color": COLOURS[colour % len(COLOURS)], "linestyle": STYLES[style % len(STYLES)]}
+        axis.plot(line.points, shown, label=line.label, **pen)
     axis.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
     axis.grid(color="#eeeeee", linewidth=0.6)
     axis.set_axisbelow(True)

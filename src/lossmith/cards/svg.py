@@ -14,13 +14,11 @@ LEFT, TOP, RIGHT, BOTTOM = 44, 22, 8, 24
 
 def svg(lines: Sequence[Line], language: Language) -> str:
     """Two panels; the lines' labels stand below. Text takes the colour of its surroundings."""
-    titles = Text("loss", "损失"), Text("gradient", "梯度")
-    panels = [
-        "".join(_panel(at * WIDTH, title(language), [(line.points, ys) for line, ys in zip(lines, values, strict=True)]))
-        for at, (title, values) in enumerate(
-            zip(titles, ([line.values for line in lines], [line.slopes for line in lines]), strict=True)
-        )
-    ]
+    curves = {
+        Text("loss", "损失"): [(line.points, line.values) for line in lines],
+        Text("gradient", "梯度"): [(line.points, line.slopes) for line in lines],
+    }
+    panels = ("".join(_panel(at * WIDTH, title(language), drawn)) for at, (title, drawn) in enumerate(curves.items()))
     labels = [line.label for line in lines if line.label]
     height = HEIGHT + 16 * len(labels)
     legend = (

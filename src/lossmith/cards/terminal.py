@@ -22,6 +22,11 @@ from .words import FAMILIES
 INDENT = 2
 WIDEST = 100
 """Longer lines are hard to read."""
+LONGEST_SHAPE = 20
+"""In one line of the cheat sheet."""
+
+GLUE = "\ue000"
+"""Stands for a space at which no line is broken."""
 
 
 def explain(loss: Loss, language: Language, out: Console) -> None:
@@ -39,38 +44,42 @@ def explain(loss: Loss, language: Language, out: Console) -> None:
         for number, block in enumerate(section.blocks):
             if number:
                 out.print()
-            out.print(Padding(_shown(block, language, width - INDENT), (0, 0, 0, INDENT), expand=False))
+            shown = Padding(_shown(block, language, width - INDENT), (0, 0, 0, INDENT), expand=False)
+            out.print(shown, crop=False)
 
 
 def cheat_sheet(rows: Sequence[dict[str, str]], language: Language, out: Console) -> None:
-    """Prints a table, family by family."""
+    """Prints a table, family by family; the columns of words share what the names and shapes leave."""
+    names = max(len(row["loss"]) for row in rows)
+    shapes = [min(LONGEST_SHAPE, max(len(row[name]) for row in rows)) for name in ("input", "target")]
+    phrase = max(14, (out.width - names - sum(shapes) - 14) // 2)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for title in (
-        Text("loss", "损失"),
-        Text("input", "输入"),
-        Text("target", "目标"),
-        Text("activation before", "之前的激活"),
-        Text("typical use", "典型用途"),
+    for title, width in (
+        (Text("loss", "损失"), names),
+        (Text("input", "输入"), shapes[0]),
+        (Text("target", "目标"), shapes[1]),
+        (Text("activation before", "之前的激活"), phrase),
+        (Text("typical use", "典型用途"), phrase),
     ):
-        table.add_column(title(language), overflow="fold", no_wrap=not table.columns)
+        table.add_column(title(language), max_width=width, overflow="fold")
     for name, family in groupby(rows, lambda row: row["family"]):
-        table.add_row(Styled(name, style="bold cyan"), end_section=False)
+        table.add_row(Styled(name, style="bold cyan"))
         for row in family:
-            cells = (row[column] for column in ("loss", "input", "target", "activation", "typical"))
-            table.add_row(*(Styled(inline(cell)) for cell in cells))
+            cells = zip(("input", "target", "activation", "typical"), (*shapes, phrase, phrase), strict=True)
+            table.add_row(row["loss"], *(Styled(wrapped(row[column], width)) for column, width in cells))
         table.add_section()
-    out.print(table)
+    out.print(table, crop=False)
 
 
 def wrapped(text: str, width: int) -> str:
-    """The text in lines of this width; Chinese is broken between signs, and never before what closes a clause."""
+    """The text in lines of this width; Chinese is broken between signs, formulas and what closes a clause are not."""
     lines = [""]
-    for unit in _units(inline(text)):
+    for unit in _units(inline(text, GLUE)):
         if cell_len(lines[-1]) + cell_len(unit.rstrip()) > width and lines[-1]:
             lines[-1] = lines[-1].rstrip()
             lines.append("")
         lines[-1] += unit
-    return "\n".join(lines)
+    return "\n".join(lines).replace(GLUE, " ")
 
 
 def _units(text: str) -> Iterator[str]:
@@ -92,7 +101,7 @@ def _shown(block: Block, language: Language, width: int) -> Styled | Table | Syn
         case Items(items):
             return _items(items, width)
         case Example(steps):
-            return Styled("\n").join(_steps(steps))
+            return Styled("\n", no_wrap=True, overflow="ignore").join(_steps(steps))
     raise TypeError(f"no form for {block!r}")
 
 

@@ -20,9 +20,7 @@ FAMILIES: Mapping[Family, Text] = {
 OPTIMA: Mapping[Optimum, Text] = {
     "mean": Text("the mean of the targets", "目标的均值"),
     "median": Text("the median of the targets", "目标的中位数"),
-    "between median and mean": Text(
-        "between the median and the mean of the targets", "介于目标的中位数与均值之间"
-    ),
+    "between median and mean": Text("between the median and the mean of the targets", "介于目标的中位数与均值之间"),
     "logarithm of the mean": Text("the logarithm of the targets' mean", "目标均值的对数"),
     "mean and variance": Text("the mean and the variance of the targets", "目标的均值与方差"),
     "frequencies": Text("the frequencies in the targets", "目标中的频率"),
@@ -59,7 +57,10 @@ def tested(facts: Facts, arguments: Mapping[str, Any]) -> Iterator[tuple[Text, T
 
     arguments: a call, for facts that arguments decide.
     """
-    yield Text("convex", "凸性"), Text("yes, in the prediction", "关于预测值是凸的") if facts.convex else Text("no", "非凸")
+    yield (
+        Text("convex", "凸性"),
+        Text("yes, in the prediction", "关于预测值是凸的") if facts.convex else Text("no", "非凸"),
+    )
     yield (
         Text("gradient", "梯度"),
         Text("continuous", "处处连续") if facts.smooth else Text("jumps at a kink", "有尖点，梯度在该处跳变"),
@@ -67,8 +68,8 @@ def tested(facts: Facts, arguments: Mapping[str, Any]) -> Iterator[tuple[Text, T
     yield Text("norm of a term's gradient", "单项梯度的范数"), _bound(facts, arguments)
     if facts.optimum is not None:
         yield Text("best constant prediction", "最优的常数预测"), OPTIMA[facts.optimum]
-    yield Text("prediction", "预测值的取值"), _domain(facts.prediction, arguments)
-    yield Text("target", "目标的取值"), _domain(facts.target, arguments)
+    yield Text("values of the prediction", "预测值的取值"), _domain(facts.prediction, arguments)
+    yield Text("values of the target", "目标的取值"), _domain(facts.target, arguments)
     yield Text("mean divides by", "mean 的分母"), DENOMINATORS[facts.denominator]
 
 
@@ -79,7 +80,9 @@ def _bound(facts: Facts, arguments: Mapping[str, Any]) -> Text:
         return BY_SHAPE
     if math.isinf(bound):
         return Text("unbounded", "无界")
-    deciding = [name for name, p in inspect.signature(facts.lipschitz).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    deciding = [
+        name for name, p in inspect.signature(facts.lipschitz).parameters.items() if p.kind is not p.VAR_KEYWORD
+    ]
     if not deciding:
         return Text(f"at most {bound:.4g}", f"不超过 {bound:.4g}")
     if any(isinstance(arguments.get(name), Tensor) for name in deciding):

@@ -379,6 +379,8 @@ LOSS = Loss(
         target="signs",
         minimiser=_minimiser,
         denominator="rows",
+        smooth=False,
+        optimum=None,
     ),
     card=CARD,
 )

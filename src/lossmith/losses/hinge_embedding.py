@@ -314,6 +314,8 @@ LOSS = Loss(
         target="signs",
         minimiser=lambda target, margin=1.0, **_: torch.where(target == 1, 0.0, max(margin, 0.0)).to(target.dtype),
         denominator="elements",
+        smooth=False,
+        optimum=None,
     ),
     card=CARD,
 )

@@ -338,6 +338,7 @@ LOSS = Loss(
         minimiser=lambda target, **_: target,
         denominator="weights",
         optimum="median",
+        smooth=False,
     ),
     card=CARD,
 )

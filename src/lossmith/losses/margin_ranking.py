@@ -316,6 +316,8 @@ LOSS = Loss(
         target="signs",
         minimiser=lambda target, margin=0.0, **_: (margin * target, torch.zeros_like(target)),
         denominator="elements",
+        smooth=False,
+        optimum=None,
     ),
     card=CARD,
 )

@@ -405,6 +405,7 @@ LOSS = Loss(
         minimiser=_minimiser,
         denominator="rows",
         optimum="most frequent label",
+        smooth=False,
     ),
     card=CARD,
 )

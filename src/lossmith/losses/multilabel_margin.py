@@ -339,6 +339,8 @@ LOSS = Loss(
         target="label sets",
         minimiser=_minimiser,
         denominator="rows",
+        smooth=False,
+        optimum=None,
     ),
     card=CARD,
 )

@@ -473,6 +473,8 @@ LOSS = Loss(
         target="none",
         minimiser=minimiser,
         denominator="rows",
+        smooth=False,
+        optimum=None,
     ),
     card=CARD,
 )

@@ -378,6 +378,8 @@ LOSS = Loss(
         target="none",
         minimiser=minimiser,
         denominator="rows",
+        smooth=False,
+        optimum=None,
     ),
     card=CARD,
 )
