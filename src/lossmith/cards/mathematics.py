@@ -127,7 +127,7 @@ def _piece(atom: Any, flat: bool) -> Box:
     if name in NAMES:
         return arguments[0]
     if name in ("frac", "tfrac"):
-        return _fraction(*arguments, flat=flat or name == "tfrac")
+        return _fraction(arguments[0], arguments[1], flat or name == "tfrac")
     if name == "sqrt":
         single = arguments[-1].width() == 1
         return _beside([Box("√"), arguments[-1] if single else _fenced(arguments[-1], "(", ")")])
@@ -224,7 +224,7 @@ def _macro(atom: Any) -> str:
 
 
 def _spaced(box: Box) -> bool:
-    return box.height() == 1 and box.picture[0].endswith(" ")
+    return bool(box.height() == 1 and box.picture[0].endswith(" "))
 
 
 def _delimiter(atom: Any) -> str:

@@ -116,8 +116,8 @@ def _panel(axis: Axes, found: Sequence[tuple[int, int, Line]], curves: Sequence[
     for (number, target, line), ys in zip(found, curves, strict=True):
         colour, style = (number, target) if several else (target, 0)
         shown = [y if math.isfinite(y) else math.nan for y in ys]
-        pen = {"color": COLOURS[colour % len(COLOURS)], "linestyle": STYLES[style % len(STYLES)]}
-        axis.plot(line.points, shown, label=line.label, **pen)
+        pen, dashes = COLOURS[colour % len(COLOURS)], STYLES[style % len(STYLES)]
+        axis.plot(line.points, shown, label=line.label, color=pen, linestyle=dashes)
     axis.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
     axis.grid(color="#eeeeee", linewidth=0.6)
     axis.set_axisbelow(True)

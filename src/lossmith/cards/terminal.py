@@ -16,6 +16,7 @@ from ..card import Language, Text
 from ..facts import Loss
 from .content import Block, Example, Formula, Items, Picture, Prose, sections
 from .drawing import draw
+from .example import Step
 from .mathematics import display, inline
 from .words import FAMILIES
 
@@ -125,7 +126,7 @@ def _items(items: Sequence[tuple[str, str]], width: int) -> Styled | Table:
     return Styled("\n").join(parts)
 
 
-def _steps(steps: Sequence) -> Iterator[Styled]:
+def _steps(steps: Sequence[Step]) -> Iterator[Styled]:
     for step in steps:
         first, *more = step.code.split("\n")
         yield Styled.assemble((">>> ", "dim"), first)

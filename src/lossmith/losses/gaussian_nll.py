@@ -282,7 +282,7 @@ CARD = Card(
     ),
     traps=(
         Trap(
-            "gaussian-variance-not-positive",
+            "gaussian-nll-variance-not-positive",
             Text(
                 "A bare linear output as variance becomes negative: a ValueError on the CPU; on a device or compiled "
                 "that element is NaN with a gradient of 0. Write softplus(raw) + 1e-4, or exp of a log variance, whose "
@@ -294,7 +294,7 @@ CARD = Card(
             rule="gaussian-variance-not-positive",
         ),
         Trap(
-            "gaussian-argument-order",
+            "gaussian-nll-argument-order",
             Text(
                 "The order is (input, target, var). criterion(mean, var, target) is no error while the targets are 0 "
                 "or more: the mean then learns to agree with the variance. Write var=var.",
@@ -304,7 +304,7 @@ CARD = Card(
             rule="swapped-arguments",
         ),
         Trap(
-            "gaussian-standard-deviation",
+            "gaussian-nll-standard-deviation",
             Text(
                 "var is a variance. A network whose output is named sigma and passed as it is learns 100 where the "
                 "standard deviation is 10, and its intervals are ten times too wide. Write var=sigma ** 2.",
@@ -313,7 +313,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "gaussian-early-weighting",
+            "gaussian-nll-early-weighting",
             Text(
                 "Each error is weighted by 1/v. Where the mean is still wrong the variance grows first, and those rows "
                 "stop pulling: a small network on a sine of amplitude 0.4 with noise of 0.01 was left with errors of "
@@ -326,7 +326,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "gaussian-variance-collapse",
+            "gaussian-nll-variance-collapse",
             Text(
                 "A network that memorises its rows drives their variance to eps = 1e-6, where each gains -6.9; a new "
                 "row with an error of 0.1 then costs 4993. Floor the variance at a noise that you believe in, such as "
@@ -337,7 +337,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "gaussian-eps-unit",
+            "gaussian-nll-eps-unit",
             Text(
                 "eps = 1e-6 is in the target's unit squared. For targets of about 1e-4 every true variance (1e-8) lies "
                 "below it, and the loss no longer sees the variance, which falls for ever. Standardise the target, or "
@@ -347,7 +347,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "gaussian-gradient-below-eps",
+            "gaussian-nll-gradient-below-eps",
             Text(
                 "Below eps the value is that of eps, and so is the gradient in the variance, as in torch: -5e11 for an "
                 "error of 1 at a variance of 0. clamp_gradient=True makes it 0; better is a floor in the network, as "
@@ -357,7 +357,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "gaussian-variance-per-row",
+            "gaussian-nll-variance-per-row",
             Text(
                 "A var of shape (D,), one noise for each column of (N, D), is taken for one a row where N happens to "
                 "be D, since torch's rule is a var of the input's shape less its last dimension. Write var[None, :].",
@@ -366,7 +366,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "gaussian-outer-broadcast",
+            "gaussian-nll-outer-broadcast",
             Text(
                 "A mean of (N, 1) against a target of (N,) becomes an (N, N) table of all pairs, of which torch says "
                 "nothing here: every row learns the mean and variance of all targets. Write input.squeeze(1).",
@@ -376,7 +376,7 @@ CARD = Card(
             rule="outer-broadcast",
         ),
         Trap(
-            "gaussian-half-overflow",
+            "gaussian-nll-half-overflow",
             Text(
                 "The gradient in the variance grows with $1/v^2$: for an error of 1 it is -inf in float16 from a "
                 "variance of 0.0027 down. Give mean.float() and var.float(), computed in float32.",
@@ -386,7 +386,7 @@ CARD = Card(
             rule="half-overflow",
         ),
         Trap(
-            "gaussian-value-and-unit",
+            "gaussian-nll-value-and-unit",
             Text(
                 "The value is a log density, so it may be negative and depends on the unit: metres to millimetres add "
                 "log 1000 = 6.9 to each element. To compare with other densities write full=True, which adds 0.919.",

@@ -288,7 +288,7 @@ CARD = Card(
     ),
     traps=(
         Trap(
-            "poisson-rate-as-log",
+            "poisson-nll-rate-as-log",
             Text(
                 "log_input=True is the default: the input is the logarithm of the rate. A network that ends in "
                 "softplus then learns log 20 = 3.0 where the mean count is 20, and goes to 0 where it is 0.3, since "
@@ -300,14 +300,14 @@ CARD = Card(
             ),
         ),
         Trap(
-            "poisson-predict-without-exp",
+            "poisson-nll-predict-without-exp",
             Text(
                 "What the network returns is a logarithm in evaluation too: the expected count is output.exp().",
                 "推理时网络输出的同样是对数：期望计数是 output.exp()。",
             ),
         ),
         Trap(
-            "poisson-negative-rate",
+            "poisson-nll-negative-rate",
             Text(
                 "With log_input=False a rate below -1e-8 has no logarithm: its loss is NaN, and so is the mean. The "
                 "gradient $1 - y/x$ is finite and pushes the rate further down. Predict the logarithm, or end the "
@@ -318,7 +318,7 @@ CARD = Card(
             rule="poisson-rate-negative",
         ),
         Trap(
-            "poisson-relu-rate",
+            "poisson-nll-relu-rate",
             Text(
                 "Behind a relu a rate of exactly 0 at a count of 1 costs 18.4 and has a gradient of -1e8, which "
                 "the relu's own slope of 0 stops: that row never learns again. Use softplus, or the log rate.",
@@ -327,7 +327,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "poisson-large-counts",
+            "poisson-nll-large-counts",
             Text(
                 "From a log rate of 0, counts near 10,000 pull with 10,000: SGD at 0.01 jumps to a log rate of 100, "
                 "and the next loss is inf. Start the last bias at the logarithm of the mean count, and keep SGD's "
@@ -338,7 +338,7 @@ CARD = Card(
             rule="loss-not-finite",
         ),
         Trap(
-            "poisson-standardised-counts",
+            "poisson-nll-standardised-counts",
             Text(
                 "Counts are not to be standardised: a target of -1 has no least loss ($e^x + x$ is -1000 at "
                 "$x = -1000$). Give them as they are.",
@@ -346,7 +346,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "poisson-exposure",
+            "poisson-nll-exposure",
             Text(
                 "Counts over unequal times are not alike: 3 in one hour and 30 in ten are the same rate. Write "
                 "poisson_nll_loss(log_rate + hours.log(), counts); dividing the counts by the hours instead needs "
@@ -357,7 +357,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "poisson-value-without-full",
+            "poisson-nll-value-without-full",
             Text(
                 "By default log y! is left out, and the loss may be negative: a perfect prediction of 100 gives "
                 '-360.5. To compare with other likelihoods write full="exact" (3.22 there). full=True is torch\'s '
@@ -369,7 +369,7 @@ CARD = Card(
             ),
         ),
         Trap(
-            "poisson-swapped-arguments",
+            "poisson-nll-swapped-arguments",
             Text(
                 "poisson_nll_loss(counts, prediction) takes the counts for log rates. The gradient in the prediction "
                 "is then $-y$ at all times: it grows without end while the loss falls. The prediction comes first.",
@@ -379,7 +379,7 @@ CARD = Card(
             rule="swapped-arguments",
         ),
         Trap(
-            "poisson-half-overflow",
+            "poisson-nll-half-overflow",
             Text(
                 "A float16 result ends at 65504, a log rate of 11.09: beyond it loss and gradient are inf. Write "
                 "poisson_nll_loss(output.float(), counts).",
@@ -389,7 +389,7 @@ CARD = Card(
             rule="half-overflow",
         ),
         Trap(
-            "poisson-outer-broadcast",
+            "poisson-nll-outer-broadcast",
             Text(
                 "An input of (N, 1) against counts of (N,) becomes an (N, N) table of all pairs, of which torch says "
                 "nothing here, and every row learns the mean count. Write input.squeeze(1).",
