@@ -12,6 +12,7 @@ from .doctor import doctor
 from .explain import explain
 from .list import list_losses
 from .plot import plot
+from .tree import tree
 
 app = typer.Typer(
     name="lossmith",
@@ -27,6 +28,7 @@ app.command()(doctor)
 app.command()(explain)
 app.command("list")(list_losses)
 app.command()(plot)
+app.command()(tree)
 
 
 def _version(wanted: bool) -> None:

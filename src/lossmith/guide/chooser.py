@@ -1,6 +1,6 @@
 """Chooses a loss: reads the table, examines the target, walks the tree, runs the experiment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from threadpoolctl import threadpool_limits
 import lossmith
 
 from ..card import Language, Text
-from .experiment import Scores, Settings, experiment, sample
+from .cautions import cautions
+from .experiment import Progress, Settings, experiment
 from .inputs import Inputs, inputs
+from .pairs import examine_pairs, examine_triplets, examples
 from .read import BadData, Table, read
 from .recipes import COMPUTED, RECIPES, TENSORS, from_training, signature, snippet, words
+from .record import Experiment, Scores
 from .ruled_out import ruled_out
 from .target import Target, examine
 from .tree import Leaf, Step, walk
@@ -64,12 +67,13 @@ class Choice:
     found: Target
     settings: Settings
     verdict: Verdict | None = None
+    experiment: Experiment | None = None
     partial: bool = False  # the experiment was interrupted: the scores are of the runs until then
 
     def criterion(self) -> torch.nn.Module:
         """The recommended loss, ready with its arguments."""
         given = {
-            name: torch.tensor(value) if name in TENSORS else value
+            name: torch.tensor(np.atleast_1d(value).tolist()) if name in TENSORS else value
             for name, value in self.recommended.arguments.items()
         }
         module: torch.nn.Module = getattr(lossmith, self.recommended.loss)(**given)
@@ -80,6 +84,20 @@ class Choice:
         from .report import write
 
         write(self, Path(path), language)
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """A row a candidate: loss, arguments, and of each metric the mean over the folds with its 95 % interval."""
+        rows = []
+        for each in self.candidates:
+            row: dict[str, Any] = {"loss": each.loss, "arguments": each.signature.removeprefix(each.loss)[1:-1]}
+            for name in self.recommended.metrics:
+                ends = (None, None, None)
+                if each.scores is not None and name in each.scores.folds:
+                    ends = tuple(end if np.isfinite(end) else None for end in each.scores.interval(name))
+                row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+            rows.append(row)
+        return pl.DataFrame(rows, infer_schema_length=None)
 
     @property
     def recommended(self) -> Candidate:
@@ -93,9 +111,10 @@ class Choice:
     @property
     def conclusion(self) -> tuple[Text, ...]:
         """What the experiment says of the tree's choice; nothing without one."""
-        if self.verdict is None:
+        if self.verdict is None or self.experiment is None:
             return ()
-        return sentences(self.verdict, self.leaf, {each.recipe: each.label for each in self.candidates})
+        names = {each.recipe: each.label for each in self.candidates}
+        return sentences(self.verdict, self.leaf, names, self.experiment)
 
     @property
     def reasons(self) -> tuple[Text, ...]:
@@ -122,39 +141,100 @@ class Choice:
 
 
 def choose(
-    data: str | Path,
-    target: str | Sequence[str] | None = None,
+    data: Any,
+    target: Any = None,
     *,
+    pairs: Sequence[str] | None = None,
+    label: Any = None,
+    triplets: Sequence[str] | None = None,
+    group: Any = None,
+    time: Any = None,
     train: bool = True,
     seed: int = 0,
     settings: Settings | None = None,
-    progress: Callable[[str, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Choice:
     """Chooses a loss for a table.
 
     Args:
-        data: a CSV, TSV or Parquet file, or the name of a bundled set.
-        target: the column to predict, or several; the bundled sets have one of their own.
+        data: a CSV, TSV or Parquet file, the name of a bundled set, a DataFrame (polars, pandas), a dictionary of
+            columns, or the inputs alone as an array, a tensor or lists of shape (rows, columns).
+        target: the column to predict, or several; or the values to predict themselves, of shape (rows) or (rows,
+            columns). The bundled sets have one of their own.
+        pairs: for pairs of examples, two prefixes: of the columns of the first example (a_0, a_1, ... or a0, a1, ...)
+            and of the second.
+        label: with pairs, the column (or the values) that says which pairs are alike, or that the first is better: 1
+            and -1, or 1 and 0, or the prefix of the better one.
+        triplets: for triplets, the three prefixes of anchor, positive and negative.
+        group: a column, or one value a row: in the experiment no group is both learned from and judged by.
+        time: a column, or one value a row: in the experiment what is judged comes after all that is learned from.
         train: whether to run the experiment.
         seed: fixes samples, folds and networks, and so every figure.
-        settings: how the experiment trains.
-        progress: called before each network is trained, with the loss and the number of networks in all.
+        settings: how the experiment splits and trains.
+        progress: called before each network is trained and at the end: what is trained, networks done, networks in all.
+
+    Returns:
+        What was found: `recommended` (the loss, its arguments and scores), `criterion()` (its module, ready), `table`
+        (every candidate with its metrics), `snippet`, `reasons`, `warnings`, `report(path)`. If the experiment is
+        interrupted (Ctrl-C) after its first fold, the choice holds what was done until then and `partial` is true.
 
     Raises:
         BadData: the data can't be used; one line says why.
+
+    >>> import lossmith
+    >>> choice = lossmith.choose("iris", train=False)
+    >>> choice.recommended.loss
+    'CrossEntropyLoss'
+    >>> choice.criterion()
+    CrossEntropyLoss()
+    >>> rows, spoiled = [[float(i % 7)] for i in range(40)], [i % 4 == 0 for i in range(40)]
+    >>> lossmith.choose(rows, spoiled, train=False).criterion().pos_weight
+    tensor([3.])
     """
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"choose: seed is {seed!r}, expected a whole number from 0 to {2**32 - 1}")
+    prefixes = _prefixes(pairs, triplets, target, label)
+    settings = settings or Settings()
     with threadpool_limits(1):  # many small fits: threads would cost more than they bring
-        choice, found, given = _by_the_tree(read(data, target), settings or Settings(), seed)
-        return _with_experiment(choice, found, given, seed, progress) if train else choice
+        table = read(data, label if pairs else target, group=group, time=time, seed=seed, without_target=bool(triplets))
+        if prefixes:
+            given = examples(table, prefixes)
+            found = (
+                examine_pairs(table.frame[table.target[0]], given, prefixes, seed) if pairs else examine_triplets(given)
+            )
+        else:
+            given = inputs(table.frame.select(table.features))
+            found = examine([table.frame[column] for column in table.target], given, seed)
+        choice = _by_the_tree(table, found, given, settings, seed)
+        return _with_experiment(choice, table, given, seed, progress) if train else choice
 
 
-def _by_the_tree(table: Table, settings: Settings, seed: int) -> tuple[Choice, Target, Inputs]:
-    """The choice before any experiment, with the target and the inputs that one would need."""
-    frame, notes = _complete(table)
-    given = inputs(frame.select(table.features))
-    found = examine([frame[column] for column in table.target], given, seed)
+def _prefixes(pairs: Any, triplets: Any, target: Any, label: Any) -> tuple[str, ...]:
+    """The prefixes of the examples' columns; none where each row is one example."""
+    if pairs is None and triplets is None:
+        if label is not None:
+            raise BadData("a label goes with pairs; name the column to predict as the target")
+        return ()
+    what, given, many = ("pairs", pairs, 2) if triplets is None else ("triplets", triplets, 3)
+    if pairs is not None and triplets is not None:
+        raise BadData("rows are either pairs or triplets; give one of the two")
+    if isinstance(given, str) or len(given) != many or len(set(given)) != many:
+        raise BadData(
+            f"{what} take {many} different prefixes of columns, such as {['a', 'p', 'n'][-many:]}; got {given!r}"
+        )
+    if target is not None:
+        raise BadData(f"{what} have no target; " + ("name their label instead" if pairs else "their order says all"))
+    if pairs is not None and label is None:
+        raise BadData("pairs need a label: the column that says which are alike, or which of the two is better")
+    if triplets is not None and label is not None:
+        raise BadData("triplets have no label; their order says all")
+    return tuple(given)
+
+
+def _by_the_tree(table: Table, found: Target, given: Inputs, settings: Settings, seed: int) -> Choice:
+    """The choice before any experiment."""
     path, leaf = walk(found.facts)
-    numbers = from_training(found, given, np.arange(frame.height), seed)
+    numbers = from_training(found, given, np.arange(len(given.values)), seed)
     candidates = [
         Candidate(key, RECIPES[key].arguments(numbers), signature(RECIPES[key], numbers))
         for key in (leaf.recipe, *(rival for rival in leaf.rivals if rival != leaf.recipe))
@@ -162,10 +242,10 @@ def _by_the_tree(table: Table, settings: Settings, seed: int) -> tuple[Choice, T
     ]
     final_layer, form = words(RECIPES[leaf.recipe], found)
     kind = "counts" if found.facts.get("counts") else found.kind
-    choice = Choice(
+    return Choice(
         data=table.name,
-        notes=(*notes, *given.notes),
-        warnings=(),
+        notes=(*table.notes, *given.notes),
+        warnings=cautions(found, given, seed),
         evidence=tuple(found.statements),
         path=tuple(path),
         leaf=leaf,
@@ -177,57 +257,21 @@ def _by_the_tree(table: Table, settings: Settings, seed: int) -> tuple[Choice, T
         found=found,
         settings=settings,
     )
-    return choice, found, given
 
 
-def _with_experiment(
-    choice: Choice, found: Target, given: Inputs, seed: int, progress: Callable[[str, int], None] | None
-) -> Choice:
+def _with_experiment(choice: Choice, table: Table, given: Inputs, seed: int, progress: Progress | None) -> Choice:
     """The choice with what the experiment found."""
-    settings, leaf, notes = choice.settings, choice.leaf, choice.notes
-    rows = sample(found, settings, seed)
-    if len(rows) < len(found.values):
-        sampled = Text(f"the experiment runs on a sample of {len(rows):,} rows", f"实验使用 {len(rows):,} 行的样本")
-        notes = (*notes, sampled)
+    found, leaf, notes = choice.found, choice.leaf, choice.notes
     keys = tuple(candidate.recipe for candidate in choice.candidates)
-    scores = experiment(found.take(rows), given.take(rows), keys, leaf.decided_by, settings, seed, progress)
-    tried = tuple(replace(each, scores=score) for each, score in zip(choice.candidates, scores, strict=True))
-    return replace(choice, notes=notes, candidates=tried, verdict=judge(scores, leaf.recipe, leaf.decided_by, settings))
-
-
-def _complete(table: Table) -> tuple[pl.DataFrame, list[Text]]:
-    """The rows that have a target, with a note on the table and on those that don't."""
-    frame = table.frame
-    has_target = pl.Series([True] * frame.height)
-    for name in table.target:
-        column = frame[name]
-        present = column.is_not_null()
-        if column.dtype.is_float():
-            present &= column.is_finite().fill_null(False)
-        if not present.any():
-            raise BadData(f"target {name!r} has no value at all; every row is missing")
-        has_target &= present
-    complete = frame.filter(has_target)
-    rows, width = f"{complete.height:,}", len(table.features)
-    notes = [
-        Text(
-            f"{table.name}: {rows} rows, {width} {_plural('input column', width)}; "
-            f"{_plural('target column', len(table.target))}: {', '.join(table.target)}",
-            f"{table.name}：{rows} 行，{width} 个输入列；目标列：{'、'.join(table.target)}",
-        )
-    ]
-    if missing := frame.height - complete.height:
-        notes.append(
-            Text(
-                f"missing target values: {missing:,} rows have none and are left out",
-                f"缺失的目标值：{missing:,} 行没有目标值，已略去",
-            )
-        )
-    return complete, notes
-
-
-def _plural(noun: str, number: int) -> str:
-    return noun if number == 1 else f"{noun}s"
+    group, time = (None if column is None else table.frame[column] for column in (table.group, table.time))
+    found_out = experiment(found, given, keys, leaf.decided_by, choice.settings, seed, progress, group=group, time=time)
+    if (rows := len(found_out.rows) + len(found_out.held_out)) < len(found.values):
+        notes = (*notes, Text(f"the experiment runs on a sample of {rows:,} rows", f"实验使用 {rows:,} 行的样本"))
+    tried = tuple(replace(each, scores=score) for each, score in zip(choice.candidates, found_out.scores, strict=True))
+    verdict = judge(found_out, leaf.recipe, leaf.decided_by)
+    return replace(
+        choice, notes=notes, candidates=tried, verdict=verdict, experiment=found_out, partial=found_out.partial
+    )
 
 
 def _idle(arguments: dict[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from .target import Target
 
 NOTHING = Text("", "")
 SMOOTH = 5  # epochs that a validation metric is averaged over: on few rows a single one is good by luck
+ROWS_IN_ALL = 10_000  # rows over which the repeats are about to go
 TO_STOP = 1 / 6  # share of the training rows that decides when to stop
 
 Progress = Callable[[Text, int, int], None]
@@ -33,7 +34,7 @@ class Settings:
     """How the experiment splits and trains; the same for every candidate."""
 
     folds: int = 5
-    repeats: int = 2
+    repeats: int | None = None  # None is 3 or, on more than 3,333 rows, 10,000 over the rows: many rows need fewer
     held_out: float = 0.0  # share of the rows that the comparison never sees; the best two are scored on it at the end
     epochs: int = 60
     patience: int = 10
@@ -80,7 +81,8 @@ def experiment(
     rows = np.concatenate([compared, held_out])
     to_compare, to_hold_out = np.split(np.arange(len(rows)), [len(compared)])
     splits = everything.take(rows)
-    folds = splits.take(to_compare).folds(settings.folds, settings.repeats, seed)
+    repeats = settings.repeats or int(np.clip(ROWS_IN_ALL // len(compared), 1, 3))
+    folds = splits.take(to_compare).folds(settings.folds, repeats, seed)
     table = _Table(target.take(rows), inputs.take(rows), splits, decided_by, settings, seed)
     bar = _Bar(progress, len(folds) * len(candidates) + min(2, len(candidates)) * bool(len(held_out)))
     done: list[list[_Tested]] = []
@@ -107,6 +109,7 @@ def experiment(
     return Experiment(
         scores=tuple(replace(each, held_out=at_the_end.get(each.recipe, {})) for each in scores),
         split=everything.split,
+        folds=settings.folds,
         planned=len(folds),
         rows=compared,
         held_out=held_out,
@@ -223,7 +226,7 @@ def _judge(network: "_Network", learned: Rows, judged: Rows, history: Array) -> 
             std = np.broadcast_to(width, predicted.shape)
         figures |= judge_distributions(truth, predicted, std, target.facts["counts"], network.units)
         std = np.sqrt(predicted) if std is None else std
-    elif target.kind != "distributions":
+    elif target.kind in ("binary", "classes", "labels"):
         figures["calibration_error"] = calibrate(target.kind, truth, predicted).error
     if not recipe.gives_probabilities:
         figures = {name: value for name, value in figures.items() if name not in NEED_PROBABILITIES}
@@ -243,7 +246,7 @@ class _Network:
 
     def __init__(self, recipe: Recipe, target: Target, numbers: dict[str, Any], x: Tensor, settings: Settings) -> None:
         self.recipe, self.target, self.x, self.settings = recipe, target, x, settings
-        body = nn.Sequential(nn.Linear(x.shape[1], settings.hidden), nn.ReLU())
+        body = nn.Sequential(nn.Linear(x.shape[-1], settings.hidden), nn.ReLU())
         self.printed: dict[str, Any] = {}
         exec(definitions(recipe, target, numbers, settings.hidden), self.printed)
         self.layers = nn.Sequential(body, self.printed["last_layer"])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ..card import Text
 from .calibration import Calibration, calibration
 from .inputs import Array
+from .pairs import KINDS, judge
 from .target import Target
 
 
@@ -130,6 +131,30 @@ METRICS = {
         bounds=(0.0, 1.0),
         optimised_by=("l1_of_shares",),
     ),
+    "roc_auc": Metric(
+        Text("ROC AUC", "ROC AUC"),
+        Text(
+            "how often an alike pair, or one whose first example is better, is rated above another",
+            "相似的一对（或第一个更好的一对）得分高于其他样本对的频率",
+        ),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+    ),
+    "average_precision": Metric(
+        Text("average precision", "平均精确率"),
+        Text(
+            "precision among the closest pairs, the mean over all shares of the alike pairs found",
+            "最近的样本对中的精确率，对找回的相似对的各个比例取平均",
+        ),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+    ),
+    "ordered": Metric(
+        Text("ordered rightly", "顺序正确率"),
+        Text("share of the rows whose examples are put in the right order", "样本顺序排对的行所占的比例"),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+    ),
     "hellinger": Metric(
         Text("Hellinger", "Hellinger 距离"),
         Text("Hellinger distance: between the square roots of the shares", "Hellinger 距离：份额平方根之间的距离"),
@@ -145,6 +170,8 @@ def measure(target: Target, rows: NDArray[np.int64], predicted: Array, units: Ar
     """
     if target.kind == "numbers":
         return _numbers((np.asarray(target.values)[rows] - predicted) / units)
+    if target.kind in KINDS:
+        return judge(target.kind, None if target.codes is None else target.codes[rows], predicted)
     if target.kind in ("binary", "classes"):
         return _classes(np.asarray(target.codes)[rows], predicted)
     truth = np.asarray(target.values)[rows]

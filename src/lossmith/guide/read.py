@@ -43,7 +43,9 @@ class Table:
         return [name for name in self.frame.columns if name not in (*self.target, self.group, self.time)]
 
 
-def read(data: Any, target: Any = None, *, group: Any = None, time: Any = None, seed: int = 0) -> Table:
+def read(
+    data: Any, target: Any = None, *, group: Any = None, time: Any = None, seed: int = 0, without_target: bool = False
+) -> Table:
     """The table of a CSV, TSV or Parquet file, of a bundled set by its name, or of what Python holds.
 
     Args:
@@ -53,6 +55,7 @@ def read(data: Any, target: Any = None, *, group: Any = None, time: Any = None, 
         group: a column's name, or one value for each row.
         time: likewise.
         seed: fixes the sample that is drawn of a table with more than 100,000 rows.
+        without_target: whether the rows, such as triplets, have no target.
 
     Raises:
         BadData: the table can't be read or doesn't fit the target.
@@ -60,7 +63,7 @@ def read(data: Any, target: Any = None, *, group: Any = None, time: Any = None, 
     source = _source(data)
     try:
         source, named = source.with_values(target=target, group=group, time=time)
-        chosen = _columns(source, named["target"])
+        chosen = () if without_target else _columns(source, named["target"])
         group, time = (_column(source, named[option], option) for option in ("group", "time"))
         return _rows(source, chosen, group, time, seed)
     except OSError as error:
@@ -168,9 +171,10 @@ def _listed(columns: Sequence[str], most: int = 12) -> str:
 def _rows(source: _Source, target: tuple[str, ...], group: str | None, time: str | None, seed: int) -> Table:
     """The rows that have a target; of many, a sample. Only the target is read for all rows."""
     wanted = source.collect(source.rows.select(target))
-    if wanted.height == 0:
+    height = wanted.height if target else int(source.rows.select(pl.len()).collect().item())
+    if height == 0:
         raise BadData(f"{source.name}: has a header but no rows; give a table with at least one row for each example")
-    present = np.ones(wanted.height, dtype=bool)
+    present = np.ones(height, dtype=bool)
     for column in wanted:
         has = column.is_not_null()
         if column.dtype.is_float():
@@ -180,22 +184,31 @@ def _rows(source: _Source, target: tuple[str, ...], group: str | None, time: str
         present &= has.to_numpy()
     rows = np.flatnonzero(present)
     kept = _sample(rows, wanted, seed) if len(rows) > MOST_ROWS else rows
-    if len(kept) < wanted.height:
+    if len(kept) < height:
         numbered = source.rows.with_row_index(PLACE)
         chosen = pl.Series(kept, dtype=pl.get_index_type())
         frame = source.collect(numbered.filter(pl.col(PLACE).is_in(chosen.implode())).sort(PLACE).drop(PLACE))
     else:
         frame = source.collect(source.rows)
-    frame = frame.with_columns(wanted[kept])
+    frame = frame.with_columns(wanted[kept] if target else [])
     inputs = frame.width - len({*target, group, time} - {None})
+    en = f"; {_plural('target column', len(target))}: {', '.join(target)}" if target else ""
+    zh = f"；目标列：{'、'.join(target)}" if target else ""
     notes = [
         Text(
-            f"{source.name}: {len(rows):,} rows, {inputs} {_plural('input column', inputs)}; "
-            f"{_plural('target column', len(target))}: {', '.join(target)}",
-            f"{source.name}：{len(rows):,} 行，{inputs} 个输入列；目标列：{'、'.join(target)}",
+            f"{source.name}: {len(rows):,} rows, {inputs} {_plural('input column', inputs)}{en}",
+            f"{source.name}：{len(rows):,} 行，{inputs} 个输入列{zh}",
         )
     ]
-    if missing := wanted.height - len(rows):
+    for option, chinese, column in (("group", "分组", group), ("time", "时间", time)):
+        if column:
+            notes.append(
+                Text(
+                    f"{option} column: {column}; it splits the rows and is no input",
+                    f"{chinese}列：{column}；它用于划分行，不作为输入",
+                )
+            )
+    if missing := height - len(rows):
         notes.append(
             Text(
                 f"missing target values: {missing:,} rows have none and are left out",

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from .. import suggest
 from ..card import Text
 from .inputs import Inputs
 from .noise import first_fit
+from .pairs import KINDS, margin
 from .target import Target
 
 RESIDUALS = 2_000  # rows whose residuals give delta; a scale is known to 2 % from as many
@@ -29,6 +30,7 @@ class Head:
     to_loss: str = "return criterion(output, target)"
     to_std: str = ""  # the standard deviation around the prediction, where it is learned
     setup: tuple[str, ...] = ()  # names from LINES
+    examples: int = 1  # examples in a row: 2 of a pair; the output is then of shape (N, 2, ...)
 
 
 LINES = {
@@ -138,6 +140,66 @@ SHARES = Head(
     to_loss="return criterion(output.softmax(dim=1), target)",
 )
 
+_PAIR_TARGET = Text(
+    "float32 of shape (N,), 1 for {positive} and -1 for {negative}",
+    "float32，形状 (N,)，{positive} 为 1，{negative} 为 -1",
+)
+_EMBEDDING = Text(
+    "Linear(hidden, 32): an embedding, by the same network for all examples of a row",
+    "Linear(hidden, 32)：嵌入向量，一行中的所有样本都用同一个网络",
+)
+COSINES_OF_PAIRS = Head(
+    final_layer=_EMBEDDING,
+    target=_PAIR_TARGET,
+    layer="nn.Linear(hidden, 32)  # an embedding of each example",
+    to_target="torch.tensor([1.0 if value == positive else -1.0 for value in values])",
+    to_prediction="nn.functional.cosine_similarity(*output.unbind(dim=1)).unsqueeze(1)",
+    to_loss="first, second = output.unbind(dim=1)\nreturn criterion(first, second, target)",
+    setup=("positive",),
+    examples=2,
+)
+DISTANCES_OF_PAIRS = replace(
+    COSINES_OF_PAIRS,
+    to_prediction="-nn.functional.pairwise_distance(*output.unbind(dim=1)).unsqueeze(1)",
+    to_loss="return criterion(nn.functional.pairwise_distance(*output.unbind(dim=1)), target)",
+)
+SCORES_OF_PAIRS = replace(
+    COSINES_OF_PAIRS,
+    final_layer=Text(
+        "Linear(hidden, 1): a score, by the same network for both examples of a row",
+        "Linear(hidden, 1)：一个分数，一行中的两个样本都用同一个网络",
+    ),
+    layer="nn.Linear(hidden, 1)  # a score of each example",
+    to_prediction="output[:, 0] - output[:, 1]",
+    to_loss="first, second = output.squeeze(2).unbind(dim=1)\nreturn criterion(first, second, target)",
+)
+DIFFERENCES_OF_PAIRS = replace(
+    SCORES_OF_PAIRS,
+    to_loss="first, second = output.squeeze(2).unbind(dim=1)\nreturn criterion(first - second, target)",
+)
+DISTANCES_OF_TRIPLETS = Head(
+    final_layer=_EMBEDDING,
+    target=Text(
+        "none: the order anchor, positive, negative says all",
+        "没有目标：锚点、正例、负例的顺序已说明一切",
+    ),
+    layer=COSINES_OF_PAIRS.layer,
+    to_target="torch.ones(len(values))  # a triplet has no other target than its order",
+    to_prediction=(
+        "torch.stack([-nn.functional.pairwise_distance(output[:, 0], output[:, i]) for i in (1, 2)], dim=1)"
+    ),
+    to_loss="anchor, positive, negative = output.unbind(dim=1)\nreturn criterion(anchor, positive, negative)",
+    examples=3,
+)
+COSINES_OF_TRIPLETS = replace(
+    DISTANCES_OF_TRIPLETS,
+    to_prediction="torch.stack([nn.functional.cosine_similarity(output[:, 0], output[:, i]) for i in (1, 2)], dim=1)",
+    to_loss=(
+        "anchor, positive, negative = output.unbind(dim=1)\n"
+        "return (criterion(anchor, positive, target) + criterion(anchor, negative, -target)) / 2"
+    ),
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -176,6 +238,14 @@ RECIPES = {
     "kl": Recipe("KLDivLoss", LOG_SHARES, fixed={"reduction": "batchmean"}),
     "mse_of_shares": Recipe("MSELoss", SHARES),
     "l1_of_shares": Recipe("L1Loss", SHARES),
+    "cosine_pairs": Recipe("CosineEmbeddingLoss", COSINES_OF_PAIRS, ("margin",)),
+    "hinge_pairs": Recipe("HingeEmbeddingLoss", DISTANCES_OF_PAIRS),
+    "ranking": Recipe("MarginRankingLoss", SCORES_OF_PAIRS, fixed={"margin": 1.0}),
+    "ranking_softly": Recipe("SoftMarginLoss", DIFFERENCES_OF_PAIRS),
+    "ranking_without_margin": Recipe("MarginRankingLoss", SCORES_OF_PAIRS),
+    "triplet": Recipe("TripletMarginLoss", DISTANCES_OF_TRIPLETS),
+    "triplet_swapped": Recipe("TripletMarginLoss", DISTANCES_OF_TRIPLETS, fixed={"swap": True}),
+    "cosine_triplets": Recipe("CosineEmbeddingLoss", COSINES_OF_TRIPLETS, ("margin",)),
 }
 
 TENSORS = ("weight", "pos_weight")  # arguments that the losses take as tensors
@@ -190,11 +260,17 @@ COMPUTED = {
         "weight is n / (K n_c): rows over classes times rows of the class",
         "weight 为 n / (K n_c)：行数除以类别数与该类行数之积",
     ),
+    "margin": Text(
+        "margin is the median cosine of the unlike pairs' inputs, standardised, between 0 and 0.5",
+        "margin 为不相似样本对的（标准化后的）输入的余弦中位数，限制在 0 到 0.5 之间",
+    ),
 }
 
 
 def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed: int) -> dict[str, Any]:
     """Every number that a recipe takes from data, computed from the given rows alone."""
+    if target.kind in KINDS:
+        return {"margin": _rounded([margin(target.take(rows), inputs.take(rows))])[0]}
     if target.kind in ("binary", "classes"):
         codes = np.asarray(target.codes)[rows]
         weights = suggest.class_weight(codes, len(target.classes))
@@ -243,9 +319,10 @@ CHINESE = {
 
 STEP = """
 
-# One training step: values are the targets of a few rows, h what your hidden layers return for them.
+# One training step: values are {what},
+# h what your hidden layers return for {them}.
 values = {values}
-h = torch.randn(len(values), hidden)
+h = torch.randn({shape})
 loss = to_loss(last_layer(h), to_target(values))
 loss.backward()
 print(loss.item(), to_prediction(last_layer(h)))
@@ -308,7 +385,14 @@ def definitions(recipe: Recipe, target: Target, numbers: Mapping[str, Any], hidd
 
 def snippet(recipe: Recipe, target: Target, numbers: Mapping[str, Any]) -> str:
     """The whole snippet, which runs as it is: the definitions and one training step on targets from the table."""
-    return definitions(recipe, target, numbers) + STEP.format(values=_literal(_examples(target)))
+    examples = recipe.head.examples
+    step = STEP.format(
+        what="the numbers of a few triplets" if target.kind == "triplets" else "the targets of a few rows",
+        values=_literal(_examples(target)),
+        them="them" if examples == 1 else f"the {examples} examples of each row",
+        shape="len(values), hidden" if examples == 1 else f"len(values), {examples}, hidden",
+    )
+    return definitions(recipe, target, numbers) + step
 
 
 def _examples(target: Target, most: int = 4) -> list[Any]:
@@ -334,7 +418,7 @@ def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
     }
     if target.one_hot:
         names["class_numbers"] = "torch.as_tensor(values).argmax(dim=1)"
-    if target.kind == "binary":
+    if len(target.classes) == 2:
         names["negative"], names["positive"] = map(repr, target.classes)
     for name in ("center", "scale"):
         given = numbers.get(name, [])

@@ -83,8 +83,10 @@ class Experiment:
     """In the candidates' order."""
     split: str
     """How folds were made: `random`, `group`, `time` or `group and time`."""
+    folds: int
+    """Folds in a repeat."""
     planned: int
-    """Folds in all, over the repeats; the scores hold fewer if the experiment is partial."""
+    """Folds in all repeats; the scores hold fewer if the experiment is partial."""
     rows: Rows
     """The rows that were compared on; of a large table a sample."""
     held_out: Rows

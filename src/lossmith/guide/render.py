@@ -18,6 +18,15 @@ OUTCOMES = {
     "tie": (Text("a tie", "不分高下"), "yellow"),
 }
 
+SPLITS = {
+    "random": Text("", ""),
+    "group": Text(" (no group on both sides)", "（同一分组不会同时出现在两边）"),
+    "time": Text(" (tested on what comes later)", "（用较晚的行测试）"),
+    "group and time": Text(
+        " (tested on what comes later, no group on both sides)", "（用较晚的行测试，同一分组不会同时出现在两边）"
+    ),
+}
+
 
 def render(choice: Choice, console: Console, language: Language = "en") -> None:
     """The whole report: data, evidence, recommendation, experiment, what was ruled out, snippet."""
@@ -45,6 +54,8 @@ def render(choice: Choice, console: Console, language: Language = "en") -> None:
 
 def _bullets(lines: Iterable[Text], language: Language, style: str = "") -> Table:
     table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")
     for line in lines:
         table.add_row("•", Line(line(language), style=style))
     return table
@@ -73,11 +84,14 @@ def _recommended(choice: Choice, language: Language) -> Table:
 
 def _experiment(choice: Choice, language: Language) -> Group:
     assert choice.experiment is not None
-    settings, done = choice.settings, choice.experiment.done
+    found, hidden = choice.experiment, choice.settings.hidden
+    repeats = -(-found.planned // found.folds)
+    split = SPLITS[found.split]
     about = Text(
-        f"The same small network ({settings.hidden} hidden units) under each loss, cross-validated; means over {done} "
-        "test folds.",
-        f"每个损失都用同样的小网络（{settings.hidden} 个隐藏单元）做交叉验证；表中为 {done} 个测试折的平均值。",
+        f"The same small network ({hidden} hidden units) under each loss, {found.folds}-fold cross-validation{split.en}"
+        f"{'' if repeats == 1 else f', {repeats} times'}; means over {found.done} test folds.",
+        f"每个损失都用同样的小网络（{hidden} 个隐藏单元），做 {repeats} 次 {found.folds} 折交叉验证{split.zh}；"
+        f"表中为 {found.done} 个测试折的平均值。",
     )
     lines = [about(language)]
     if choice.found.outputs > 1 and choice.leaf.decided_by in ("mae", "rmse"):
@@ -155,7 +169,7 @@ def _ruled_out(choice: Choice, language: Language) -> Table:
         reasons.setdefault(reason, []).append(loss)
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(overflow="fold", ratio=2)
-    table.add_column(ratio=3)
+    table.add_column(overflow="fold", ratio=3)
     for reason, losses in reasons.items():
         table.add_row(Line(", ".join(losses)), Line(reason(language), style="dim"))
     return table

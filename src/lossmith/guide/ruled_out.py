@@ -176,7 +176,58 @@ _BY_KIND = {
         ),
     },
 }
-RULED_OUT = {kind: {**reasons, **_EVERYWHERE} for kind, reasons in _BY_KIND.items()}
+_ONE_EXAMPLE = Text(
+    "judges each example by a target of its own; here a row says how its examples compare",
+    "按每个样本自己的目标来评判；而这里每行说的是几个样本之间的关系",
+)
+_NO_TRIPLETS = Text(
+    "needs triplets (anchor, positive, negative); here each row is a pair",
+    "需要三元组（锚点、正例、负例）；而这里每行是一对样本",
+)
+_ALIKE = Text(
+    "learns how alike two examples are; here the label says which is better",
+    "学习两个样本有多相似；而这里的标签说的是谁更好",
+)
+_OWN_DISTANCE = Text(
+    "is TripletMarginLoss with a distance of your own; take it where you need another one than the Euclidean",
+    "就是可自定义距离的 TripletMarginLoss；需要欧氏距离以外的距离时再用它",
+)
+_OF_ONE_EXAMPLE = {
+    **dict.fromkeys((loss for reasons in _BY_KIND.values() for loss in reasons), _ONE_EXAMPLE),
+    "CTCLoss": _SEQUENCES,
+    "CTCWithLogitsLoss": _SEQUENCES,
+}
+_OF_SEVERAL = {
+    "pairs": {
+        "MarginRankingLoss": Text(
+            "learns which of two is better; here the label says whether they are alike",
+            "学习两者谁更好；而这里的标签说的是两者是否相似",
+        ),
+        **dict.fromkeys(("TripletMarginLoss", "TripletMarginWithDistanceLoss"), _NO_TRIPLETS),
+    },
+    "ranking": {
+        **dict.fromkeys(("CosineEmbeddingLoss", "HingeEmbeddingLoss"), _ALIKE),
+        **dict.fromkeys(("TripletMarginLoss", "TripletMarginWithDistanceLoss"), _NO_TRIPLETS),
+        "BCEWithLogitsLoss": Text(
+            "on the difference of the scores is SoftMarginLoss with labels of 0 and 1",
+            "用在分数之差上，就是标签为 0 和 1 的 SoftMarginLoss",
+        ),
+    },
+    "triplets": {
+        "HingeEmbeddingLoss": Text(
+            "wants one distance for all unlike pairs; a triplet only says which of two is nearer",
+            "要求所有不相似的样本对都达到同一个距离；而三元组只说明两者谁更近",
+        ),
+        "MarginRankingLoss": Text(
+            "on the two distances is TripletMarginLoss, which computes them itself",
+            "用在两个距离上，就是自己会计算距离的 TripletMarginLoss",
+        ),
+        "TripletMarginWithDistanceLoss": _OWN_DISTANCE,
+    },
+}
+RULED_OUT = {kind: {**reasons, **_EVERYWHERE} for kind, reasons in _BY_KIND.items()} | {
+    kind: {**_OF_ONE_EXAMPLE, **reasons} for kind, reasons in _OF_SEVERAL.items()
+}
 
 
 def ruled_out(kind: str, candidates: Iterable[str]) -> dict[str, Text]:

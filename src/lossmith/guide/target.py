@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from ..card import Text
 from .inputs import LARGEST, Array, Inputs
 from .noise import GROWS, OUTLIER, SURELY, noise
-from .read import BadData
+from .read import FEWEST_OF_A_CLASS, BadData
 from .whole_numbers import whole_numbers
 
 FEWEST_ROWS = 10
-FEWEST_OF_A_CLASS = 5  # one for each fold
 SAMPLE = 5_000  # rows that the fits look at; a share of 1 % is known well from as many
 
 SKEWED = 3.0  # rows of the largest class over rows of the smallest
@@ -28,7 +27,7 @@ POSITIVE_WORDS = ("true", "t", "yes", "y", "positive", "pos")
 class Target:
     """The target of every row, with the facts that the decision tree asks for."""
 
-    kind: str  # numbers, binary, classes, labels (several columns of 0/1) or distributions
+    kind: str  # numbers, binary, classes, labels (several columns of 0/1), distributions; pairs, ranking, triplets
     columns: tuple[str, ...]
     values: Array | list[Any]  # as the table has them: what the snippet's to_target takes
     codes: NDArray[np.int64] | None = None  # class numbers, where there are classes
@@ -62,6 +61,7 @@ def examine(columns: Sequence[pl.Series], inputs: Inputs, seed: int) -> Target:
     else:
         target = _several(columns)
     target.facts |= {
+        "several examples": False,
         "quantities": target.kind == "numbers",
         "distributions": target.kind == "distributions",
         "several labels": target.kind == "labels",
@@ -113,7 +113,7 @@ def _one(column: pl.Series, sample: NDArray[np.int64], design: Array, seed: int)
         values = values.cast(pl.Float64)
     distinct = values.unique().sort().to_list()
     if len(distinct) == 2:
-        return _binary(name, values.to_list(), distinct)
+        return two_values(name, values.to_list(), distinct)
     if _is_text(column):
         if len(distinct) > len(values) / 2:
             shown = ", ".join(repr(value) for value in values.head(3))
@@ -146,7 +146,7 @@ def _one(column: pl.Series, sample: NDArray[np.int64], design: Array, seed: int)
     return target
 
 
-def _binary(name: str, values: list[Any], distinct: list[Any]) -> Target:
+def two_values(name: str, values: list[Any], distinct: list[Any]) -> Target:
     rows = [values.count(value) for value in distinct]
     words = [value for value in distinct if str(value).lower() in POSITIVE_WORDS]
     if not isinstance(distinct[0], str):

@@ -171,7 +171,68 @@ CLASSES = Leaf(
     "accuracy",
 )
 
-TREE = Question(
+RANKING = Leaf(
+    Text("ranking of pairs", "成对排序"),
+    "ranking",
+    Text(
+        "each example gets one score, and MarginRankingLoss asks that the better of two is a margin ahead; with its "
+        "default margin of 0 it would be content with equal scores",
+        "每个样本得到一个分数，MarginRankingLoss 要求两者中更好的领先一个间隔；若用默认间隔 0，分数相等它就满足了",
+    ),
+    ("ranking", "ranking_softly", "ranking_without_margin"),
+    "ordered",
+)
+PAIRS_BY_ANGLE = Leaf(
+    Text("embedding of pairs", "成对样本的嵌入"),
+    "cosine_pairs",
+    Text(
+        "CosineEmbeddingLoss turns alike pairs to the same direction and unlike ones apart until their cosine is "
+        "below the margin; lengths don't count",
+        "CosineEmbeddingLoss 让相似的一对朝向同一方向，把不相似的一对推开，直到余弦低于间隔；向量长度不起作用",
+    ),
+    ("cosine_pairs", "hinge_pairs"),
+    "roc_auc",
+)
+PAIRS_BY_DISTANCE = Leaf(
+    Text("embedding of pairs, by distance", "成对样本的嵌入（按距离）"),
+    "hinge_pairs",
+    Text(
+        "HingeEmbeddingLoss takes the distance of a pair: it draws alike pairs together and pushes unlike ones apart "
+        "until they are a margin away",
+        "HingeEmbeddingLoss 接收一对样本的距离：把相似的拉近，把不相似的推开，直到相距一个间隔",
+    ),
+    ("hinge_pairs", "cosine_pairs"),
+    "roc_auc",
+)
+TRIPLETS = Leaf(
+    Text("embedding of triplets", "三元组的嵌入"),
+    "triplet",
+    Text(
+        "TripletMarginLoss asks that the anchor is nearer to the positive than to the negative by a margin; once it "
+        "is, the triplet no longer pulls",
+        "TripletMarginLoss 要求锚点到正例比到负例近一个间隔；满足之后，该三元组不再产生拉力",
+    ),
+    ("triplet", "triplet_swapped", "cosine_triplets"),
+    "ordered",
+)
+
+_EXAMPLES = Question(
+    Text("triplets?", "是三元组吗？"),
+    "triplets",
+    yes=TRIPLETS,
+    no=Question(
+        Text("which of two is better?", "是比较两者谁更好吗？"),
+        "ranking",
+        yes=RANKING,
+        no=Question(
+            Text("does distance tell more than angle?", "距离比角度更能区分吗？"),
+            "distance",
+            yes=PAIRS_BY_DISTANCE,
+            no=PAIRS_BY_ANGLE,
+        ),
+    ),
+)
+_TARGETS = Question(
     Text("a quantity?", "是数量吗？"),
     "quantities",
     yes=Question(
@@ -186,7 +247,7 @@ TREE = Question(
         ),
     ),
     no=Question(
-        Text("distributions?", "是分布吗？"),
+        Text("distributions to match (generation, distillation)?", "要匹配分布吗（生成、蒸馏）？"),
         "distributions",
         yes=DISTRIBUTIONS,
         no=Question(
@@ -201,4 +262,7 @@ TREE = Question(
             ),
         ),
     ),
+)
+TREE = Question(
+    Text("pairs or triplets of examples?", "是成对或三元组的样本吗？"), "several examples", yes=_EXAMPLES, no=_TARGETS
 )
