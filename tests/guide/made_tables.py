@@ -155,5 +155,5 @@ def skewed_and_plain() -> pl.DataFrame:
 def growing_noise_on_a_wave() -> pl.DataFrame:
     """A mean that is hard to learn: GaussianNLLLoss explains what it has not learned yet as noise, and rests there."""
     g = np.random.default_rng(0)
-    x = g.uniform(0, 5, (500, 2))
-    return _table(x, y=5 * np.sin(2.5 * x[:, 0]) * x[:, 0] + 0.6 * x[:, 0] * g.normal(size=500))
+    x = g.uniform(0, 5, (1500, 2))
+    return _table(x, y=5 * np.sin(2.5 * x[:, 0]) * x[:, 0] + 0.6 * x[:, 0] * g.normal(size=1500))

@@ -33,7 +33,7 @@ def calibration(confidence: ArrayLike, came_true: ArrayLike, bins: int = BINS) -
     Calibration(confidence=array([0.3, 0.8]), observed=array([0., 1.]), rows=array([2, 2]))
     """
     given, true = np.asarray(confidence, dtype=np.float64), np.asarray(came_true, dtype=np.float64)
-    edges = np.quantile(given, np.arange(1, bins) / bins)
+    edges = np.percentile(given, 100 * np.linspace(0, 1, bins + 1)[1:-1])
     place = np.searchsorted(edges, given)
     rows = np.bincount(place, minlength=bins)
     filled = rows > 0

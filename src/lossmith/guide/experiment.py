@@ -103,7 +103,7 @@ def experiment(
             raise
     ratio = float(np.mean([len(judged) / len(learned) for learned, judged in folds]))
     scores = [
-        _scores(candidate, target.kind, [fold[place] for fold in done], settings.folds, ratio)
+        _scores(candidate, target.kind, compared, [fold[place] for fold in done], settings.folds, ratio)
         for place, candidate in enumerate(candidates)
     ]
     return Experiment(
@@ -339,12 +339,12 @@ def _runner_up(candidates: tuple[str, ...], done: list[list[_Tested]], decided_b
     return max(candidates[1:], key=lambda each: means[each], default=None)
 
 
-def _scores(candidate: str, kind: str, tested: list[_Tested], in_a_repeat: int, ratio: float) -> Scores:
+def _scores(candidate: str, kind: str, compared: Rows, tested: list[_Tested], in_a_repeat: int, ratio: float) -> Scores:
     """One candidate's record, without the rows held out."""
     first = tested[:in_a_repeat]
     std = None if first[0].std is None else np.concatenate([fold.std for fold in first if fold.std is not None])
     out_of_fold = OutOfFold(
-        rows=np.concatenate([fold.rows for fold in first]),
+        rows=compared[np.concatenate([fold.rows for fold in first])],
         truth=np.concatenate([fold.truth for fold in first]),
         predicted=np.concatenate([fold.predicted for fold in first]),
         std=std,

@@ -58,8 +58,8 @@ def _log_probability(low: Array, high: Array) -> Array:
     flipped = low > 0
     low, high = np.where(flipped, -high, low), np.where(flipped, -low, high)
     larger = special.log_ndtr(high)
-    gap = np.minimum(special.log_ndtr(low) - larger, -1e-300)
-    difference: Array = larger + np.where(gap > -0.7, np.log(-np.expm1(gap)), np.log1p(-np.exp(gap)))
+    gap = np.minimum(special.log_ndtr(low) - larger, -1e-300)  # at most 0, and -inf would be no likelihood
+    difference: Array = larger + np.log(-np.expm1(gap))
     return difference
 
 

@@ -133,7 +133,12 @@ def _places(name: str, given: Any, rows: int) -> Rows | None:
     """Each row's place among the different values, in their order, from 0."""
     if given is None:
         return None
-    column = given if isinstance(given, pl.Series) else pl.Series(np.asarray(given) if np.ndim(given) else [given])
+    values = given if isinstance(given, pl.Series | list | tuple) else np.asarray(given)
+    if isinstance(values, np.ndarray) and values.dtype == object:
+        values = values.tolist()
+    column = values if isinstance(values, pl.Series) else pl.Series(values, strict=False)
+    if column.dtype.is_nested():
+        raise BadData(f"the {name} holds {column.dtype} for each row; give one value for each")
     if len(column) != rows:
         raise BadData(f"the {name} has {len(column)} values for {rows} rows; give one for each row")
     missing = column.null_count() + (int(column.is_nan().sum()) if column.dtype.is_float() else 0)
