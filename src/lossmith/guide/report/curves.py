@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,11 @@ from ...card import Text
 from ..chooser import Candidate
 from ..inputs import Array
 from ..recipes import (
+    COSINES_OF_PAIRS,
+    COSINES_OF_TRIPLETS,
+    DIFFERENCES_OF_PAIRS,
+    DISTANCES_OF_PAIRS,
+    DISTANCES_OF_TRIPLETS,
     LABEL_LOGITS,
     LABEL_PROBABILITIES,
     LOG_RATE,
@@ -21,9 +28,11 @@ from ..recipes import (
     MEAN_AND_VARIANCE,
     ONE_LOGIT,
     RECIPES,
+    SCORES_OF_PAIRS,
     SHARES,
     STANDARDISED,
     TENSORS,
+    Head,
 )
 from ..target import Target
 
@@ -37,9 +46,6 @@ class Line:
     loss: Array
     pull: Array
 
-    def pull_at(self, x: Array) -> Array:
-        return np.asarray(np.interp(x, self.x, self.pull))
-
 
 @dataclass(frozen=True)
 class _Path:
@@ -48,19 +54,39 @@ class _Path:
     label: Text | None
     output: Callable[[Tensor], Tensor]
     loss: Callable[[Tensor], Tensor]
-    along: Callable[[Tensor], Tensor] = lambda gradient: gradient
+    sign: float = 1.0  # of the output, where x grows
+    column: int | None = None  # of the output that grows with x
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the lines of a candidate are made from; `criterion` is its loss, unreduced."""
+
+    candidate: Candidate
+    criterion: Callable[..., Tensor]
+    arguments: dict[str, Any]  # its own
+    target: Target
+    unit: float
+    spread: float
 
 
 def curves(candidate: Candidate, target: Target, x: Array, unit: float, spread: float) -> list[Line]:
     """The candidate's lines over x. Of quantities, x is the error in the unit of the target, `unit` what the target is
-    standardised with and `spread` the typical error; of shares it is the error, of classes and labels the log-odds.
+    standardised with and `spread` the typical error; of shares it is the error, of classes and labels the log-odds; of
+    pairs and triplets what the loss looks at: a cosine, a distance, or the lead of the better or nearer one.
     """
     lines = []
-    for path in _paths(candidate, target, unit, spread):
+    arguments = {name: value for name, value in candidate.arguments.items() if name != "reduction"}
+    for name in arguments.keys() & TENSORS:
+        arguments[name] = torch.tensor(arguments[name], dtype=torch.float64).reshape(-1)
+    criterion = getattr(lossmith, candidate.loss)(**arguments, reduction="none")
+    given = _Given(candidate, criterion, arguments, target, unit, spread)
+    for path in _PATHS[RECIPES[candidate.recipe].head](given):
         at = torch.as_tensor(x)
         output = path.output(at).requires_grad_()
         loss = path.loss(output)
-        pull = path.along(torch.autograd.grad(loss.sum(), output)[0])
+        gradient = path.sign * torch.autograd.grad(loss.sum(), output)[0]
+        pull = gradient if path.column is None else gradient[:, path.column]
         lines.append(Line(path.label, x, loss.detach().numpy(), pull.numpy()))
     return lines
 
@@ -76,94 +102,169 @@ def typical_share(target: Target) -> float:
     return float((shares / shares.sum(axis=1, keepdims=True)).mean(axis=0).max())
 
 
-def _paths(candidate: Candidate, target: Target, unit: float, spread: float) -> Iterator[_Path]:
-    """The lines of a candidate, by the head that stands before it."""
-    arguments = {name: value for name, value in candidate.arguments.items() if name != "reduction"}
-    for name in arguments.keys() & TENSORS:
-        arguments[name] = torch.tensor(arguments[name], dtype=torch.float64).reshape(-1)
-    criterion = getattr(lossmith, candidate.loss)(**arguments, reduction="none")
-    head = RECIPES[candidate.recipe].head
-    weights = arguments.get("weight", arguments.get("pos_weight"))
-    if head == STANDARDISED:
-        yield _Path(None, lambda x: x / unit, lambda e: criterion(e, torch.zeros_like(e)))
-    elif head == MEAN_AND_VARIANCE:
-        for factor, label in ((0.7, _QUIET), (1.4, _NOISY)):
-            variance = (factor * spread / unit) ** 2
-            yield _Path(
-                label,
-                lambda x: x / unit,
-                lambda e, v=variance: criterion(e, torch.zeros_like(e), torch.full_like(e, v)),  # type: ignore[misc]
-            )
-    elif head == LOG_RATE:
-        count = typical_count(target)
-        label = Text(f"a row with the count {count:g}", f"计数为 {count:g} 的样本")
-        yield _Path(label, lambda x: torch.log(x + count), lambda rate: criterion(rate, torch.full_like(rate, count)))
-    elif head in (ONE_LOGIT, LABEL_LOGITS, LABEL_PROBABILITIES):
-        heaviest = 0 if weights is None else int(weights.argmax())
-        if weights is not None:
-            criterion.pos_weight = weights[heaviest]
-        is_probability = head == LABEL_PROBABILITIES
-        for truth, label in _truths(target, heaviest) if weights is not None else ((1.0, None),):
-            sign = 2 * truth - 1
-            yield _Path(
-                label,
-                lambda x, s=sign: s * x,  # type: ignore[misc]
-                lambda z, y=truth: criterion(z.sigmoid() if is_probability else z, torch.full_like(z, y)),  # type: ignore[misc]
-                lambda gradient, s=sign: s * gradient,  # type: ignore[misc]
-            )
-    elif head == LOGITS:
-        if weights is None:
-            yield _class_path(criterion, 0, target.outputs, None)
-        else:
-            for code, label in ((int(weights.argmax()), _HEAVIEST), (int(weights.argmin()), _LIGHTEST)):
-                yield _class_path(criterion, code, target.outputs, label(target.classes[code]))
-    elif head in (LOG_SHARES, SHARES):
-        share = typical_share(target)
-        truth_row = torch.tensor([share, 1 - share], dtype=torch.float64)
-        readout = torch.log_softmax if head == LOG_SHARES else torch.softmax
-        yield _Path(
-            Text(f"a row with a share of {share:.2g}", f"份额为 {share:.2g} 的样本"),
-            lambda x: torch.logit((x + share).clamp(1e-6, 1 - 1e-6))[:, None] * torch.tensor([1.0, 0.0]),
-            lambda z: criterion(readout(z, dim=1), truth_row.expand_as(z)).sum(dim=1),
-            lambda gradient: gradient[:, 0],
-        )
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
-def _class_path(criterion: torch.nn.Module, code: int, classes: int, label: Text | None) -> _Path:
-    """Logits of one right class against others that are all alike: the right one's log-odds are then x."""
+# Quantities
 
-    def logits(x: Tensor) -> Tensor:
+
+def _errors(given: _Given) -> Iterator[_Path]:
+    def loss(error: Tensor) -> Tensor:
+        return given.criterion(error, torch.zeros_like(error))
+
+    yield _Path(None, lambda x: x / given.unit, loss)
+
+
+def _errors_of_rows_with_noise(given: _Given) -> Iterator[_Path]:
+    def loss(error: Tensor, noise: float) -> Tensor:
+        return given.criterion(error, torch.zeros_like(error), torch.full_like(error, noise**2))
+
+    for factor, label in (
+        (0.7, Text("a quiet row: 0.7 times the usual noise", "噪声较小的样本：平时的 0.7 倍")),
+        (1.4, Text("a noisy row: 1.4 times the usual noise", "噪声较大的样本：平时的 1.4 倍")),
+    ):
+        yield _Path(label, lambda x: x / given.unit, partial(loss, noise=factor * given.spread / given.unit))
+
+
+def _errors_of_a_count(given: _Given) -> Iterator[_Path]:
+    count = typical_count(given.target)
+
+    def loss(log_rate: Tensor) -> Tensor:
+        return given.criterion(log_rate, torch.full_like(log_rate, count))
+
+    label = Text(f"a row with the count {count:g}", f"计数为 {count:g} 的样本")
+    yield _Path(label, lambda x: torch.log(x + count), loss)
+
+
+# Classes, labels, shares
+
+
+def _log_odds(given: _Given, probabilities: bool = False) -> Iterator[_Path]:
+    """Of a yes or no; with pos_weight a yes and a no, of several labels those of the heaviest."""
+    weights = given.arguments.get("pos_weight")
+    heaviest = 0 if weights is None else int(weights.argmax())
+
+    def logit(x: Tensor, sign: float) -> Tensor:
+        return sign * x
+
+    def loss(logit: Tensor, truth: float) -> Tensor:
+        output = logit.sigmoid() if probabilities else logit
+        among = torch.zeros(len(output), 1 if weights is None else len(weights), dtype=output.dtype)
+        among[:, heaviest] = output
+        return given.criterion(among, torch.full_like(among, truth))[:, heaviest]
+
+    for truth, label in _yes_and_no(given.target, heaviest) if weights is not None else ((1.0, None),):
+        sign = 2 * truth - 1
+        yield _Path(label, partial(logit, sign=sign), partial(loss, truth=truth), sign)
+
+
+def _yes_and_no(target: Target, label: int) -> tuple[tuple[float, Text | None], ...]:
+    if target.kind == "binary":
+        no, yes = target.classes
+        return (1.0, Text(f"rows of {yes}", f"{yes} 的样本")), (0.0, Text(f"rows of {no}", f"{no} 的样本"))
+    name = target.columns[label]
+    return (1.0, Text(f"{name} applies", f"{name} 成立")), (0.0, Text(f"{name} does not", f"{name} 不成立"))
+
+
+def _log_odds_of_a_class(given: _Given) -> Iterator[_Path]:
+    """Logits of the right class against others that are all alike; with weights the heaviest and the lightest class."""
+    classes, weights = given.target.outputs, given.arguments.get("weight")
+
+    def logits(x: Tensor, code: int) -> Tensor:
         rows = torch.zeros(len(x), classes, dtype=x.dtype)
         rows[:, code] = x + np.log(classes - 1)
         return rows
 
-    return _Path(
-        label,
-        logits,
-        lambda rows: criterion(rows, torch.full((len(rows),), code)),
-        lambda gradient: gradient[:, code],
-    )
+    def loss(rows: Tensor, code: int) -> Tensor:
+        return given.criterion(rows, torch.full((len(rows),), code))
+
+    drawn: list[tuple[int, Text | None]] = [(0, None)]
+    if weights is not None:
+        heavy, light = int(weights.argmax()), int(weights.argmin())
+        names = given.target.classes[heavy], given.target.classes[light]
+        drawn = [
+            (heavy, Text(f"class {names[0]} (the heaviest)", f"类别 {names[0]}（权重最大）")),
+            (light, Text(f"class {names[1]} (the lightest)", f"类别 {names[1]}（权重最小）")),
+        ]
+    for code, label in drawn:
+        yield _Path(label, partial(logits, code=code), partial(loss, code=code), column=code)
 
 
-_QUIET = Text("a quiet row: 0.7 times the usual noise", "噪声较小的样本：平时的 0.7 倍")
-_NOISY = Text("a noisy row: 1.4 times the usual noise", "噪声较大的样本：平时的 1.4 倍")
+def _errors_of_a_share(given: _Given, readout: Callable[..., Tensor]) -> Iterator[_Path]:
+    """One share against the rest of the whole."""
+    share = typical_share(given.target)
+    truth = torch.tensor([share, 1 - share], dtype=torch.float64)
+    add = torch.sum if given.candidate.arguments.get("reduction") == "batchmean" else torch.mean
+
+    def logits(x: Tensor) -> Tensor:
+        first = torch.logit((x + share).clamp(1e-6, 1 - 1e-6))
+        return torch.stack([first, torch.zeros_like(first)], dim=1)
+
+    def loss(rows: Tensor) -> Tensor:
+        return add(given.criterion(readout(rows, dim=1), truth.expand_as(rows)), dim=1)
+
+    yield _Path(Text(f"a row with a share of {share:.2g}", f"份额为 {share:.2g} 的样本"), logits, loss, column=0)
 
 
-def _HEAVIEST(name: object) -> Text:
-    return Text(f"class {name} (the heaviest)", f"类别 {name}（权重最大）")
+# Pairs and triplets
 
 
-def _LIGHTEST(name: object) -> Text:
-    return Text(f"class {name} (the lightest)", f"类别 {name}（权重最小）")
+def _cosines(given: _Given) -> Iterator[_Path]:
+    def loss(cosine: Tensor, sign: float) -> Tensor:
+        first = torch.stack([cosine, (1 - cosine**2).clamp(min=1e-12).sqrt()], dim=1)
+        second = torch.tensor([[1.0, 0.0]], dtype=cosine.dtype).expand_as(first)
+        return given.criterion(first, second, torch.full_like(cosine, sign))
+
+    yield _Path(_ALIKE, _as_it_is, partial(loss, sign=1.0))
+    yield _Path(_UNLIKE, _as_it_is, partial(loss, sign=-1.0))
 
 
-def _truths(target: Target, label: int) -> tuple[tuple[float, Text], ...]:
-    """A yes and a no, by their names."""
-    if target.kind == "binary":
-        negative, positive = target.classes
-        return (1.0, Text(f"rows of {positive}", f"{positive} 的样本")), (
-            0.0,
-            Text(f"rows of {negative}", f"{negative} 的样本"),
-        )
-    name = target.columns[label]
-    return (1.0, Text(f"{name} applies", f"{name} 成立")), (0.0, Text(f"{name} does not", f"{name} 不成立"))
+def _distances(given: _Given) -> Iterator[_Path]:
+    def loss(distance: Tensor, sign: float) -> Tensor:
+        return given.criterion(distance, torch.full_like(distance, sign))
+
+    yield _Path(_ALIKE, _as_it_is, partial(loss, sign=1.0))
+    yield _Path(_UNLIKE, _as_it_is, partial(loss, sign=-1.0))
+
+
+_ALIKE = Text("an alike pair", "相似的一对")
+_UNLIKE = Text("an unlike pair", "不相似的一对")
+
+
+def _leads(given: _Given) -> Iterator[_Path]:
+    yield _Path(None, _as_it_is, lambda lead: given.criterion(lead, torch.zeros_like(lead), torch.ones_like(lead)))
+
+
+def _differences(given: _Given) -> Iterator[_Path]:
+    yield _Path(None, _as_it_is, lambda lead: given.criterion(lead, torch.ones_like(lead)))
+
+
+def _leads_of_triplets(given: _Given) -> Iterator[_Path]:
+    """An anchor, a positive on one side of it, and a negative on the other side that is farther off by the lead."""
+
+    def loss(lead: Tensor) -> Tensor:
+        near = torch.full_like(lead, float(lead.detach().abs().max()) + 1.0)
+        return given.criterion(torch.zeros_like(lead)[:, None], near[:, None], -(near + lead)[:, None])
+
+    label = Text("a negative on the anchor's other side", "负例在锚点的另一侧")
+    yield _Path(label if "swap" in given.arguments else None, _as_it_is, loss)
+
+
+_PATHS: dict[Head, Callable[[_Given], Iterator[_Path]]] = {
+    STANDARDISED: _errors,
+    MEAN_AND_VARIANCE: _errors_of_rows_with_noise,
+    LOG_RATE: _errors_of_a_count,
+    ONE_LOGIT: _log_odds,
+    LABEL_LOGITS: _log_odds,
+    LABEL_PROBABILITIES: partial(_log_odds, probabilities=True),
+    LOGITS: _log_odds_of_a_class,
+    LOG_SHARES: partial(_errors_of_a_share, readout=torch.log_softmax),
+    SHARES: partial(_errors_of_a_share, readout=torch.softmax),
+    COSINES_OF_PAIRS: _cosines,
+    COSINES_OF_TRIPLETS: _cosines,
+    DISTANCES_OF_PAIRS: _distances,
+    SCORES_OF_PAIRS: _leads,
+    DIFFERENCES_OF_PAIRS: _differences,
+    DISTANCES_OF_TRIPLETS: _leads_of_triplets,
+}

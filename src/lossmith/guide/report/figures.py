@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 from scipy.stats import norm, poisson
 
 from ...card import Language, Text
@@ -12,8 +13,10 @@ from ...suggest import robust_scale
 from ..chooser import Candidate, Choice
 from ..inputs import Array
 from ..metrics import METRICS
-from ..recipes import LOG_RATE, RECIPES
+from ..pairs import KINDS
+from ..recipes import COSINES_OF_PAIRS, COSINES_OF_TRIPLETS, DISTANCES_OF_PAIRS, LOG_RATE, RECIPES
 from ..record import OutOfFold
+from ..target import Target
 from .curves import Line, curves, typical_count, typical_share
 from .svg import Axis, Figure, number, round_ticks, shortened
 
@@ -59,12 +62,12 @@ def of_target(choice: Choice, language: Language) -> Iterator[Panel]:
         for i, name in enumerate(found.columns[:MOST_COLUMNS]):
             draw = _counts if found.facts.get("counts") else _histogram
             yield draw(choice, i, name, values[:, i], language)
-    elif found.kind in ("binary", "classes"):
-        rows = np.bincount(np.asarray(found.codes), minlength=found.outputs)
+    elif found.codes is not None:
+        rows = np.bincount(found.codes, minlength=len(found.classes)).astype(np.int64)
         names = [str(name) for name in found.classes]
         yield _bars(Text("Rows of each class", "各类别的样本数"), names, rows, int(rows.max()), language)
     elif found.kind == "labels":
-        rows = np.asarray(found.values).sum(axis=0).astype(int)
+        rows = np.asarray(found.values).sum(axis=0).astype(np.int64)
         title = Text("Rows to which each label applies", "具有各标签的样本数")
         yield _bars(title, found.columns, rows, len(found.values), language)
     elif found.kind == "distributions":
@@ -72,22 +75,22 @@ def of_target(choice: Choice, language: Language) -> Iterator[Panel]:
 
 
 def _histogram(choice: Choice, i: int, name: str, values: Array, language: Language) -> Panel:
-    edges, heights, caption = _binned(values, language)
+    edges, heights, rest = _binned(values)
     title = Text(f"How the values of {name} lie", f"{name} 的取值分布")(language)
     description = Text(
         f"Histogram of {len(values):,} values; their median is {number(float(np.median(values)))}.",
         f"{len(values):,} 个取值的直方图，中位数为 {number(float(np.median(values)))}。",
-    )(language)
+    )
     figure = Figure(
-        f"target-{i}", title, description, Axis(edges[0], edges[-1], shortened(name, 40)), _upright(heights)
+        f"target-{i}", title, description(language), Axis(edges[0], edges[-1], shortened(name, 40)), _upright(heights)
     )
     figure.bars(edges, heights)
-    return Panel(title, (figure.svg(),), f"{description} {caption}".strip())
+    return Panel(title, (figure.svg(),), _said(language, description, rest))
 
 
 def _counts(choice: Choice, i: int, name: str, values: Array, language: Language) -> Panel:
     """How often each count occurs, against Poisson distributions with the predicted rates, or else with one mean."""
-    edges, heights, caption = _binned(values, language)
+    edges, heights, rest = _binned(values)
     out = _out_of_fold(choice.recommended)
     rates = out.predicted[:, i].clip(1e-9) if out else values.mean(keepdims=True)
     expected = np.diff(poisson.cdf(edges[:, None], rates), axis=0).mean(axis=1) * len(values)
@@ -101,27 +104,25 @@ def _counts(choice: Choice, i: int, name: str, values: Array, language: Language
     description = Text(
         f"{len(values):,} counts with mean {mean} and variance {variance}.",
         f"{len(values):,} 个计数，均值 {mean}，方差 {variance}。",
-    )(language)
+    )
     tallest = np.maximum(heights, expected)
     figure = Figure(
-        f"target-{i}", title, description, Axis(edges[0], edges[-1], shortened(name, 40)), _upright(tallest)
+        f"target-{i}", title, description(language), Axis(edges[0], edges[-1], shortened(name, 40)), _upright(tallest)
     )
     figure.bars(edges, heights)
     middles = (edges[:-1] + edges[1:]) / 2
     figure.line(middles, expected, 1)
     figure.dots(middles, expected, 1, 2.5)
     legend = (Key("d", "area", _ROWS(language)), Key(1, "line", fitted(language)))
-    return Panel(title, (figure.svg(),), f"{description} {caption}".strip(), legend)
+    return Panel(title, (figure.svg(),), _said(language, description, rest), legend)
 
 
-def _bars(title: Text, names: Sequence[str], rows: Array, full: int, language: Language) -> Panel:
+def _bars(title: Text, names: Sequence[str], rows: NDArray[np.int64], full: int, language: Language) -> Panel:
     """Lying bars up to `full` rows; where there are too many to draw all, the greatest."""
     shown = np.sort(np.argsort(-rows, kind="stable")[:MOST_BARS])
     ends = Text(f"{rows.min():,} to {rows.max():,} rows each.", f"每个有 {rows.min():,} 到 {rows.max():,} 个样本。")
-    caption = ends(language)
-    if len(names) > MOST_BARS:
-        part = Text(f"The {MOST_BARS} greatest of {len(names)}.", f"共 {len(names)} 个，只画出最多的 {MOST_BARS} 个。")
-        caption = f"{part(language)} {caption}"
+    part = Text(f"The {MOST_BARS} greatest of {len(names)}.", f"共 {len(names)} 个，只画出最多的 {MOST_BARS} 个。")
+    caption = _said(language, part if len(names) > MOST_BARS else None, ends)
     axis = Axis(0, 1.16 * full, _ROWS(language), round_ticks(0, full))
     figure = _lying("classes", title(language), caption, [names[i] for i in shown], axis)
     for place, i in enumerate(shown):
@@ -156,6 +157,8 @@ def _shares(names: Sequence[str], values: Array, language: Language) -> Panel:
 def of_residuals(choice: Choice, language: Language) -> Iterator[Panel]:
     """The errors out of fold against a normal distribution, and along the prediction; of one quantity."""
     out = _out_of_fold(choice.recommended)
+    if out is not None and choice.found.kind in KINDS:
+        yield _told_apart(choice, out, language)
     if out is None or choice.found.kind != "numbers" or choice.found.outputs > 1 or choice.found.facts.get("counts"):
         return
     errors = -out.residuals[:, 0]
@@ -165,7 +168,7 @@ def of_residuals(choice: Choice, language: Language) -> Iterator[Panel]:
 
 
 def _against_normal(errors: Array, language: Language) -> Panel:
-    edges, heights, caption = _binned(errors, language)
+    edges, heights, rest = _binned(errors)
     center, spread = float(np.median(errors)), _spread(errors)
     expected = np.diff(norm.cdf(edges, center, spread)) * len(errors)
     fine = np.linspace(edges[0], edges[-1], POINTS)
@@ -175,14 +178,16 @@ def _against_normal(errors: Array, language: Language) -> Panel:
     description = Text(
         f"{beyond:.1%} of the errors lie beyond three robust standard deviations; of a normal distribution 0.3% do.",
         f"{beyond:.1%} 的误差超出三倍稳健标准差；正态分布只有 0.3%。",
-    )(language)
+    )
     tallest = np.maximum(heights, expected)
-    figure = Figure("normal", title, description, Axis(edges[0], edges[-1], _ERROR(language)), _upright(tallest))
+    figure = Figure(
+        "normal", title, description(language), Axis(edges[0], edges[-1], _ERROR(language)), _upright(tallest)
+    )
     figure.bars(edges, heights)
     figure.line(fine, curve, 1)
     same = Text("a normal distribution of the same robust width", "稳健宽度相同的正态分布")(language)
     legend = (Key("d", "area", _ROWS(language)), Key(1, "line", same))
-    return Panel(title, (figure.svg(),), f"{description} {caption}".strip(), legend)
+    return Panel(title, (figure.svg(),), _said(language, description, rest), legend)
 
 
 def _quantiles(errors: Array, language: Language) -> Panel:
@@ -238,24 +243,65 @@ def _along_prediction(predicted: Array, errors: Array, language: Language) -> Pa
     return Panel(title, (figure.svg(),), description)
 
 
+def _told_apart(choice: Choice, out: OutOfFold, language: Language) -> Panel:
+    """What the network puts out for the two kinds of pairs: the less they overlap, the better it tells them apart."""
+    found = choice.found
+    if found.kind == "triplets":
+        values, second = out.predicted.T.ravel(), np.repeat([False, True], len(out.predicted))
+        names = (Text("anchor and positive", "锚点与正例"), Text("anchor and negative", "锚点与负例"))
+    else:
+        values, second = out.predicted[:, 0], np.asarray(found.codes)[out.rows] == 0
+        no, yes = map(str, found.classes)
+        names = Text(yes, yes), Text(no, no)
+    what = _looked_at(choice.recommended)
+    values = np.abs(values) if RECIPES[choice.recommended.recipe].head == DISTANCES_OF_PAIRS else values
+    low, high = _window(values)
+    edges = np.linspace(low, high, 31)
+    heights = [np.histogram(values[kind], edges)[0] for kind in (~second, second)]
+    title = Text("What the network makes of them", "网络给出的结果")(language)
+    about = Text(
+        "Rows that the network was not trained on. The less the two overlap, the better it tells them apart.",
+        "未参与训练的样本。两者重叠越少，说明网络区分得越好。",
+    )(language)
+    figure = Figure("apart", title, about, Axis(low, high, what(language)), _upright(np.maximum(*heights)))
+    figure.bars(edges, heights[0], 0)
+    figure.line(np.repeat(edges, 2)[1:-1], np.repeat(heights[1], 2), 1)
+    legend = (Key(0, "area", names[0](language)), Key(1, "line", names[1](language)))
+    return Panel(title, (figure.svg(),), about, legend)
+
+
+def _looked_at(candidate: Candidate) -> Text:
+    """What a candidate for pairs or triplets looks at."""
+    head = RECIPES[candidate.recipe].head
+    if head in (COSINES_OF_PAIRS, COSINES_OF_TRIPLETS):
+        return Text("cosine", "余弦")
+    if head == DISTANCES_OF_PAIRS:
+        return Text("distance", "距离")
+    if candidate.loss.startswith("Triplet"):
+        return Text("lead: distance of the negative − of the positive", "领先：负例的距离 − 正例的距离")
+    return Text("lead: score of the better − of the other", "领先：更好者的分数 − 另一个的分数")
+
+
 # The candidates
 
 
 def of_candidates(choice: Choice, language: Language) -> Iterator[Panel]:
     """Each candidate's loss and pull, over the errors or log-odds that came out of fold."""
     recommended = _actual(choice, choice.recommended)
-    x, title = _grid(choice, recommended)
     unit = _unit(choice)
     spread = unit if recommended is None else _spread(recommended)
     tried = _out_of_fold(choice.recommended) is not None
     for i, candidate in enumerate(choice.candidates):
         actual = _actual(choice, candidate)
+        of_its_own = choice.found.kind in KINDS  # each looks at another number
+        x, title = _grid(choice, candidate, actual if of_its_own else recommended)
         lines = curves(candidate, choice.found, x, unit, spread)
         drawings = tuple(_curve(what, candidate, lines, title, actual, i, language) for what in ("loss", "pull"))
         legend = [] if actual is None else [Key("d", "area", (_TRIED if tried else _UNTRIED)(language))]
         labels = [line.label for line in lines if line.label]
         legend += [Key(i, "dashed" if j else "line", label(language)) for j, label in enumerate(labels)]
-        caption = "" if actual is None else _largest(choice, candidate, actual, unit, spread, language)
+        said = [] if actual is None else [_largest(choice, candidate, actual, unit, spread), _beyond(actual, x)]
+        caption = _said(language, *said)
         yield Panel(candidate.signature, drawings, caption, tuple(legend))
 
 
@@ -270,7 +316,7 @@ def _curve(
     values = [line.loss if what == "loss" else line.pull for line in lines]
     finite = np.concatenate([value[np.isfinite(value)] for value in values])
     y = _padded(Axis(min(float(finite.min()), 0.0), max(float(finite.max()), 0.0)), 0.06)
-    words = _LOSS_IS if what == "loss" else _PULL_IS
+    words = _LOSS_IS if what == "loss" else _pull_is(candidate, x)
     is_last = what == "pull"
     low, high = number(float(finite.min()), 3), number(float(finite.max()), 3)
     figure = Figure(
@@ -295,7 +341,12 @@ def _curve(
 
 
 _LOSS_IS = Text("loss of one row", "单个样本的损失")
-_PULL_IS = Text("pull: gradient in the network's output", "拉力：对网络输出的梯度")
+
+
+def _pull_is(candidate: Candidate, x: Text) -> Text:
+    if RECIPES[candidate.recipe].head.examples == 1:
+        return Text("pull: gradient in the network's output", "拉力：对网络输出的梯度")
+    return Text(f"pull: gradient in the {x.en.split(':')[0]}", f"拉力：对{x.zh.split('：')[0]}的梯度")
 
 
 def _out_of_fold(candidate: Candidate) -> OutOfFold | None:
@@ -316,12 +367,26 @@ def _actual(choice: Choice, candidate: Candidate) -> Array | None:
         return np.asarray((-out.residuals / _units(choice)).ravel())
     if found.kind == "distributions":
         return np.asarray(-out.residuals.ravel())
+    if found.kind in KINDS:
+        return _seen_by(candidate, found, out)
     right = out.predicted[out.truth == 1] if found.kind != "labels" else np.abs(1 - out.truth - out.predicted).ravel()
     right = right.clip(1e-6, 1 - 1e-6)
     return np.asarray(np.log(right) - np.log1p(-right))
 
 
-def _grid(choice: Choice, actual: Array | None) -> tuple[Array, Text]:
+def _seen_by(candidate: Candidate, found: Target, out: OutOfFold) -> Array:
+    """What a candidate for pairs or triplets looked at: cosines, distances, or leads."""
+    head = RECIPES[candidate.recipe].head
+    if head in (COSINES_OF_PAIRS, COSINES_OF_TRIPLETS):
+        return np.asarray(out.predicted.ravel())
+    if head == DISTANCES_OF_PAIRS:
+        return np.asarray(-out.predicted[:, 0])
+    if found.kind == "triplets":
+        return np.asarray(out.predicted[:, 0] - out.predicted[:, 1])
+    return np.asarray(out.predicted[:, 0] * (2 * np.asarray(found.codes)[out.rows] - 1))
+
+
+def _grid(choice: Choice, candidate: Candidate, actual: Array | None) -> tuple[Array, Text]:
     """The numbers that curves are drawn over, and what they are."""
     found = choice.found
     if found.kind == "numbers":
@@ -333,6 +398,12 @@ def _grid(choice: Choice, actual: Array | None) -> tuple[Array, Text]:
     if found.kind == "distributions":
         share = typical_share(found)
         return np.linspace(0.005 - share, 0.995 - share, POINTS), Text("share: predicted − true", "份额：预测 − 真实")
+    if found.kind in KINDS:
+        title = _looked_at(candidate)
+        if title.en == "cosine":
+            return np.linspace(-0.999, 0.999, POINTS), title
+        reach = 3.0 if actual is None else max(3.0, float(np.quantile(np.abs(actual), 0.99)))
+        return np.linspace(0.0 if title.en == "distance" else -reach, reach, POINTS), title
     low, high = (-5.0, 5.0) if actual is None else np.quantile(actual, [0.01, 0.99]).clip(-8.0, 8.0)
     odds = Text("log-odds given to the right answer", "赋予正确答案的对数几率")
     return np.linspace(min(low, -5.0), max(high, 5.0), POINTS), odds
@@ -358,20 +429,18 @@ def _unit(choice: Choice) -> float:
     return float(_scales(choice)[0]) if choice.found.kind == "numbers" and choice.found.outputs == 1 else 1.0
 
 
-def _largest(
-    choice: Choice, candidate: Candidate, actual: Array, unit: float, spread: float, language: Language
-) -> str:
+def _largest(choice: Choice, candidate: Candidate, actual: Array, unit: float, spread: float) -> Text | None:
     """How much of the whole pull the largest errors, or the most wrong answers, exert, where they alone decide it."""
     found = choice.found
-    others_matter = candidate.loss == "MultiMarginLoss" and found.outputs > 2
+    others_matter = (candidate.loss == "MultiMarginLoss" and found.outputs > 2) or "swap" in candidate.arguments
     if len(actual) < 1 / FAR or found.kind == "distributions" or others_matter:
-        return ""
+        return None
     if RECIPES[candidate.recipe].head == LOG_RATE:
         pull = np.abs(actual)  # rate - count, whatever the count is
     else:
         lines = curves(candidate, found, actual, unit, spread)
         if len(lines) > 1:
-            return ""
+            return None
         pull = np.abs(lines[0].pull)
     is_quantity = found.kind == "numbers"
     order = np.argsort(np.abs(actual) if is_quantity else -actual, kind="stable")
@@ -380,7 +449,15 @@ def _largest(
     return Text(
         f"The {FAR:.0%} {which.en} exert {largest:.0%} of the whole pull.",
         f"{FAR:.0%} {which.zh}占全部拉力的 {largest:.0%}。",
-    )(language)
+    )
+
+
+def _beyond(actual: Array, x: Array) -> Text | None:
+    """What a drawing over x leaves out."""
+    share = float(np.mean((actual < x[0]) | (actual > x[-1])))
+    if share < 0.01:
+        return None
+    return Text(f"{share:.0%} lie beyond the drawing.", f"另有 {share:.0%} 在图外。")
 
 
 # The experiment
@@ -531,7 +608,7 @@ def of_calibration(choice: Choice, language: Language) -> Iterator[Panel]:
     )(language)
     low = float(min(min(each.confidence.min(), each.observed.min()) for _, _, each in found))
     axis = _padded(Axis(low, 1.0), 0.04)
-    figure = Figure("calibration", title, about, Axis(axis.low, axis.high, _SURE(language)), axis, height=300)
+    figure = Figure("calibration", title, about, Axis(axis.low, axis.high, _SURE(language)), axis, height=240)
     figure.line([axis.low, axis.high], [axis.low, axis.high], "d", "dashed")
     for i, _, each in reversed(found):
         figure.line(each.confidence, each.observed, i)
@@ -543,10 +620,15 @@ def of_calibration(choice: Choice, language: Language) -> Iterator[Panel]:
 _SURE = Text("predicted probability; upwards: share that came true", "预测概率；纵轴：成真的比例")
 
 
-# Frames
+# Words and frames
 
 
-def _binned(values: Array, language: Language) -> tuple[Array, Array, str]:
+def _said(language: Language, *sentences: Text | None) -> str:
+    """Sentences, one after the other."""
+    return (" " if language == "en" else "").join(words(language) for words in sentences if words)
+
+
+def _binned(values: Array) -> tuple[Array, Array, Text | None]:
     """A histogram of what lies within a few robust standard deviations, and a word on the rest. Whole numbers of a
     short span have bars of their own.
     """
@@ -559,13 +641,13 @@ def _binned(values: Array, language: Language) -> tuple[Array, Array, str]:
         edges = np.linspace(low, high, min(max(bars, 8), 40) + 1)
     beyond = len(values) - len(inside)
     if not beyond:
-        return edges, np.histogram(inside, edges)[0], ""
+        return edges, np.histogram(inside, edges)[0], None
     ends = f"{number(float(values.min()))}", f"{number(float(values.max()))}"
     words = Text(
         f"{beyond:,} lie beyond the drawing: the least is {ends[0]}, the greatest {ends[1]}.",
         f"另有 {beyond:,} 个在图外：最小 {ends[0]}，最大 {ends[1]}。",
     )
-    return edges, np.histogram(inside, edges)[0], words(language)
+    return edges, np.histogram(inside, edges)[0], words
 
 
 def _window(values: Array) -> tuple[float, float]:

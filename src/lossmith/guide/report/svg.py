@@ -82,10 +82,14 @@ class Figure:
     x: Axis
     y: Axis
     height: int = 220
-    left: int = LEFT
+    left: int = 0  # as wide as the ticks need
     top: int = TOP
     marks: list[str] = field(default_factory=list)  # inside the frame, which cuts them
     over: list[str] = field(default_factory=list)  # above the frame
+
+    def __post_init__(self) -> None:
+        longest = max((len(words) for _, words in self.y.marks(5)), default=0)
+        self.left = self.left or max(LEFT, round(longest * LETTER) + 10)
 
     @property
     def inner(self) -> tuple[int, int]:
@@ -146,8 +150,8 @@ class Figure:
         self.marks.append(f'<path class="{kind}" d="M0 {_n(y)}H{width}"/>')
 
     def word(self, x: float, y: float, words: str, anchor: str = "start", kind: str = "") -> None:
-        """Words at a point of the drawing, in its units."""
-        across, up = float(self.across(x)) + self.left, float(self.up(y)) + self.top
+        """Words at the height of a point of the drawing, in its units."""
+        across, up = float(self.across(x)) + self.left, float(self.up(y)) + self.top + 4
         self.over.append(_text(across, up, words, anchor, kind))
 
     def note(self, words: str) -> None:
