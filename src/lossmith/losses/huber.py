@@ -216,8 +216,8 @@ CARD = Card(
         Sibling(
             "SmoothL1Loss",
             Text(
-                "The same shape in another scale: HuberLoss(delta=d) is d times SmoothL1Loss(beta=d). Huber's slope at "
-                "0 stays 1 as delta changes, SmoothL1's slope far out does.",
+                "The same shape in another scale: HuberLoss(delta=d) is d times SmoothL1Loss(beta=d). As the "
+                "parameter changes, Huber keeps its curvature of 1 near 0, SmoothL1 its slope of 1 far out.",
                 "形状相同、尺度不同：HuberLoss(delta=d) 等于 d 倍的 SmoothL1Loss(beta=d)。改变参数时，"
                 "Huber 在 0 附近的曲率恒为 1，SmoothL1 则是远处的斜率恒为 1。",
             ),
