@@ -31,9 +31,13 @@ $(BUILT): $(READY) $(KERNELS)
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt --build-constraint constraints.txt --editable .
 	@touch $@
 
-demo: $(BUILT)  ## Choose a loss for two real data sets, a regression and a classification.
-	$(BIN)/lossmith choose diabetes
-	$(BIN)/lossmith choose breast_cancer
+REPORTS := build/reports
+
+demo: $(BUILT)  ## Choose a loss for two real data sets and write a report of each into build/reports.
+	$(BIN)/lossmith choose diabetes --report $(REPORTS)
+	$(BIN)/lossmith choose breast_cancer --report $(REPORTS)
+	@echo "The reports, to open in a browser:"
+	@ls $(CURDIR)/$(REPORTS)/diabetes.html $(CURDIR)/$(REPORTS)/breast_cancer.html
 
 test: $(BUILT)  ## Run the tests on a fixed sample of the cases, and the examples in the docstrings.
 	$(PYTEST)
