@@ -105,7 +105,7 @@ def entries(section: str) -> list[tuple[str, str]]:
     """The entries of a section by name, arguments or errors; without a name if it refers to another function's."""
     found = re.split(r"^(\w[\w, ]*): ", section, flags=re.M)
     if len(found) == 1:
-        return [("", plain(section))]
+        return [("", plain(section))] if section else []
     return [(name, plain(text)) for name, text in zip(found[1::2], found[2::2], strict=True)]
 
 

@@ -157,16 +157,16 @@ def _script(base: Box, script: Box, raised: bool, flat: bool) -> Box:
 
 def _fraction(above: Box, below: Box, flat: bool) -> Box:
     if flat:
-        above, below = _operand(above), _operand(below)
+        above, below = _operand(above, r"[^(][-+ /]"), _operand(below, r"[^(][-+ /]|\d[^\W\d_]")
         text = f"{above.picture[0]}/{below.picture[0]}"
         return Box("½" if text == "1/2" else text)
     return Box(*Box.stack(above, Box.LINE, below))
 
 
-def _operand(box: Box) -> Box:
-    """What stands beside a slash: in parentheses if it is more than one factor."""
+def _operand(box: Box, compound: str) -> Box:
+    """What stands beside a slash: in parentheses if it would be read otherwise."""
     box = _strip(box)
-    return _fenced(box, "(", ")") if re.search(r"[^(][-+ /]", box.picture[0]) else box
+    return _fenced(box, "(", ")") if re.search(compound, box.picture[0]) else box
 
 
 def _rows(environment: Any, flat: bool) -> Box:
