@@ -170,7 +170,8 @@ def _median(values: Tensor) -> float:
 def _numbers(function: str, name: str, values: Any) -> Tensor:
     """The values in float64."""
     if not isinstance(values, Tensor):
-        values = torch.as_tensor(values.to_numpy() if hasattr(values, "to_numpy") else values)
+        values = values.to_numpy() if hasattr(values, "to_numpy") else values
+        values = torch.as_tensor(values.copy() if hasattr(values, "dtype") else values)  # some arrays can't be written
     numbers: Tensor = values.detach().cpu().double()
     if not numbers.numel():
         raise ValueError(f"{function}: {name} hold no value")

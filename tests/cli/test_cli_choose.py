@@ -70,7 +70,7 @@ def test_json_and_nothing_else(table: Path) -> None:
     assert found["recommended"]["loss"] == "MSELoss"
     for candidate in found["candidates"]:
         assert list(candidate) == ["loss", "arguments", "metrics"]
-        assert set(candidate["metrics"]) == {"mae", "rmse", "median_error"}
+        assert {"mae", "rmse", "median_error"} <= set(candidate["metrics"])
     assert all(isinstance(reason, str) for reason in found["reasons"])
     assert {"loss", "reason"} == set(found["ruled_out"][0])
 

@@ -95,6 +95,7 @@ def _not_standardised(name: str, values: Array) -> Text | None:
     mean, spread = float(values.mean()), float(values.std())
     if 0.1 <= spread <= 10 and abs(mean) <= 10 * spread:
         return None
+    mean = mean if abs(mean) > 1e-9 * spread else 0.0  # what is left of a mean of 0 by rounding
     overflow = np.abs(values).max() >= ROOT_OF_LARGEST
     en = f" (and overflows float32 to inf: squares do beyond {ROOT_OF_LARGEST:.2g})" if overflow else ""
     zh = f"（并在 float32 中溢出为 inf：超过 {ROOT_OF_LARGEST:.2g} 的数平方后会溢出）" if overflow else ""

@@ -154,8 +154,9 @@ def _column(source: _Source, name: str | None, option: str) -> str | None:
     """The name, which must be a column's."""
     if name is None or name in source.columns:
         return name
-    near = difflib.get_close_matches(name, source.columns, 1)
-    hint = f"did you mean {near[0]!r}? Its" if near else "its"
+    columns = {column.lower(): column for column in source.columns}
+    near = difflib.get_close_matches(name.lower(), columns, 1)
+    hint = f"did you mean {columns[near[0]]!r}? Its" if near else "its"
     raise BadData(f"{source.name}: has no column {name!r}; {hint} columns are {_listed(source.columns)}")
 
 
@@ -239,7 +240,7 @@ def _sample(rows: NDArray[np.int64], wanted: pl.DataFrame, seed: int) -> NDArray
         within = np.arange(len(order)) - np.searchsorted(values[order], values[order])
         first = shuffled[order[within < FEWEST_OF_A_CLASS]]
     others = shuffled[~np.isin(shuffled, first)]
-    return np.sort(np.concatenate([first, others[: MOST_ROWS - len(first)]]))
+    return np.sort(np.concatenate([first, others])[:MOST_ROWS])
 
 
 # Files
@@ -367,13 +368,17 @@ def _frame(data: Any, option: str, default: str) -> tuple[pl.DataFrame, tuple[Te
         return _pandas(data if hasattr(data, "columns") else data.to_frame(data.name or default))
     if isinstance(data, Mapping):
         named = {str(name): _frame(values, option, default)[0].to_series() for name, values in data.items()}
+        if len(lengths := {column.len() for column in named.values()}) > 1:
+            raise BadData(
+                f"the columns have different lengths, from {min(lengths)} to {max(lengths)}; give as many rows"
+            )
         return pl.DataFrame(named), ()
     array = _array(data, option)
     if array.ndim not in (1, 2):
         hint = "; flatten each example, as in X.reshape(len(X), -1)" if array.ndim > 2 else ""
         raise BadData(f"the {option} has shape {array.shape}, expected (rows, columns){hint}")
-    alone = array.ndim == 1 and default != "x"
-    columns = [array] if array.ndim == 1 else list(array.T)
+    columns = list(array.T) if array.ndim == 2 else [array]
+    alone = len(columns) == 1 and default != "x"
     named = {default if alone else f"{default}{place}": _series(values) for place, values in enumerate(columns)}
     return pl.DataFrame(named), ()
 

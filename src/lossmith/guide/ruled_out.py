@@ -228,6 +228,7 @@ _OF_SEVERAL = {
 RULED_OUT = {kind: {**reasons, **_EVERYWHERE} for kind, reasons in _BY_KIND.items()} | {
     kind: {**_OF_ONE_EXAMPLE, **reasons} for kind, reasons in _OF_SEVERAL.items()
 }
+del RULED_OUT["ranking"]["SoftMarginLoss"]  # a candidate there, for the difference of two scores
 
 
 def ruled_out(kind: str, candidates: Iterable[str]) -> dict[str, Text]:
