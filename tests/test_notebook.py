@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lossmith
+from lossmith.criterion import Criterion
 from lossmith.losses import all_losses
 
 LOSSES = all_losses()
@@ -122,6 +123,15 @@ def test_everything_is_escaped() -> None:
     html = lossmith.TripletMarginWithDistanceLoss(distance_function=Distance())._repr_html_()
     assert "<script" not in html
     assert "<script>alert('&')</script>" in read(html)[0]
+
+
+def test_a_module_of_ones_own_shows_its_repr() -> None:
+    """None makes a notebook print it."""
+
+    class Mine(Criterion):
+        pass
+
+    assert Mine()._repr_html_() is None
 
 
 def test_a_subclass_shows_the_card_of_its_loss() -> None:

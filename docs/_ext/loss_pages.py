@@ -90,7 +90,7 @@ def shown(block: Block, language: Language) -> Iterator[str]:
         case Formula(latex):
             yield f"$$\n{latex}\n$$"
         case Items(items):
-            yield "\n".join(f"- {named(name)}{escaped(text)}" for name, text in items)
+            yield "\n".join(f"- {named(name, language)}{escaped(text)}" for name, text in items)
         case Picture(loss):
             yield f"```{{raw}} html\n{svg(lines(loss), language)}\n```"
             yield escaped(curve_of(loss).axis(language))
@@ -106,10 +106,12 @@ def session(code: str, output: str) -> Iterator[str]:
         yield output
 
 
-def named(name: str) -> str:
+def named(name: str, language: Language) -> str:
     """A name in bold, of a loss with a link to its page."""
+    if not name:
+        return ""
     loss = next((loss for loss in all_losses().values() if loss.module.__name__ == name), None)
-    return "" if not name else f"[{name}]({loss.name}.md): " if loss else f"**{escaped(name)}**: "
+    return (f"[{name}]({loss.name}.md)" if loss else f"**{escaped(name)}**") + Text(": ", "：")(language)
 
 
 def escaped(text: str) -> str:

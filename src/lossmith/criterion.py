@@ -41,7 +41,7 @@ class Criterion(torch.nn.Module):
             parts.append(f"on_empty={self.on_empty!r}")
         return ", ".join(part for part in parts if part)
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         """The card of the loss with the settings of this instance, for notebooks."""
         from .cards.notebook import page  # above this layer; loaded when a notebook asks
 

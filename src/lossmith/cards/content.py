@@ -80,7 +80,7 @@ def sections(loss: Loss, language: Language) -> Iterator[Section]:
     yield Section(Text("Siblings", "相近的损失"), [Items([(s.loss, s.text(language)) for s in card.siblings])])
     yield Section(Text("Arguments", "参数（英文）"), [Items(entries(doc.arguments))])
     yield Section(Text("Errors", "报错（英文）"), [Items(entries(doc.errors))])
-    yield Section(Text("Example, executed now", "示例（刚刚执行）"), [Example(run(loss))])
+    yield Section(Text("Example, and what it prints here", "示例及其在此处的输出"), [Example(run(loss))])
     yield Section(Text("Sources", "来源"), [Items([("", source) for source in card.sources])])
     if card.aliases:
         yield Section(Text("Also called", "别名"), [Prose(", ".join(card.aliases))])

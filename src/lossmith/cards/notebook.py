@@ -17,9 +17,11 @@ from .svg import svg
 from .words import FAMILIES
 
 
-def page(module: torch.nn.Module) -> str:
-    """The HTML; MathJax, which notebooks have, sets what stands between dollars."""
+def page(module: torch.nn.Module) -> str | None:
+    """The HTML, if the Module is one of lossmith's; MathJax, which notebooks have, sets what stands between dollars."""
     loss = loss_of(module)
+    if loss is None:
+        return None
     card = loss.card
     parts = [
         f"<h3>{escape(type(module).__name__)}</h3>",
@@ -35,10 +37,10 @@ def page(module: torch.nn.Module) -> str:
     return f'<div class="lossmith-card" style="max-width:60em">{"".join(parts)}</div>'
 
 
-def loss_of(module: torch.nn.Module) -> Loss:
+def loss_of(module: torch.nn.Module) -> Loss | None:
     """The loss of a Module, or of the nearest class that it inherits from."""
     known = {loss.module: loss for loss in all_losses().values()}
-    return next(known[base] for base in type(module).__mro__ if base in known)
+    return next((known[base] for base in type(module).__mro__ if base in known), None)
 
 
 def words(text: str) -> str:
