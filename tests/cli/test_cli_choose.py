@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import lossmith
+from lossmith import guide
 from lossmith.cli.app import app
-from lossmith.guide import Settings, chooser
+from lossmith.guide import Settings, chooser, experiment
 
 CSV = "a,b,y\n" + "".join(
     f"{np.sin(i):.3f},{np.cos(3 * i):.3f},{np.sin(i) + 0.1 * np.cos(5 * i):.3f}\n" for i in range(60)
@@ -114,6 +115,7 @@ BAD = {
     "too few rows of a class": ("a,y\n" + "1,u\n2,v\n" * 10 + "3,w\n", "y", "has too few rows"),
     "too few rows": ("a,y\n1,2.5\n2,3.5\n", "y", "at least 10 are needed"),
     "no inputs": ("y\n" + "1.5\n2.5\n" * 10, "y", "no input column is left"),
+    "only blank lines": ("\n\n", "y", "is empty"),
 }
 
 
@@ -139,6 +141,133 @@ def test_other_files(tmp_path: Path) -> None:
         assert said in result.stderr
 
 
+def test_the_report_in_chinese(table: Path) -> None:
+    result = run("choose", table, "--target", "y", "--lang", "zh")
+    assert result.exit_code == 0
+    for heading in ("数据", "目标是什么", "推荐", "实验", "已排除", "代码（可直接运行）"):
+        assert f"\n{heading}\n" in "\n" + result.stdout
+    assert "是数量吗？是" in result.stdout.replace("\n", "").replace(" ", "")
+    exec(result.stdout.split("代码（可直接运行）\n")[1], {})
+
+
+def test_json_is_english_in_any_language(table: Path) -> None:
+    english, chinese = (
+        run("choose", table, "--target", "y", "--json", "--no-train", "--lang", lang).stdout for lang in ("en", "zh")
+    )
+    assert english == chinese
+
+
+def test_warnings_are_printed_and_in_json(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,y\n" + "".join(f"{i % 7}.5,{3 * i % 101},{3 * i % 101}.25\n" for i in range(90)))
+    assert (
+        "\nMind\n  • b alone predicts y nearly perfectly" in run("choose", path, "--target", "y", "--no-train").stdout
+    )
+    found = json.loads(run("choose", path, "--target", "y", "--no-train", "--json").stdout)
+    assert found["warnings"][0].startswith("b alone predicts y nearly perfectly")
+
+
+def _paired(path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    columns = {f"{name}_{i}": generator.normal(size=40) for name in "apn" for i in range(2)}
+    pl.DataFrame(columns | {"same": [0, 1] * 20}).write_csv(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "task"),
+    [
+        (("--pairs", "a", "p", "--label", "same"), "embedding of pairs"),
+        (("--triplets", "a", "p", "n"), "embedding of triplets"),
+    ],
+)
+def test_pairs_and_triplets(tmp_path: Path, options: tuple[str, ...], task: str) -> None:
+    path = _paired(tmp_path / "table.csv")
+    found = json.loads(run("choose", path, *options, "--json").stdout, parse_constant=pytest.fail)
+    assert found["task"].startswith(task)
+    assert all(candidate["metrics"] for candidate in found["candidates"])
+    printed = run("choose", path, *options)
+    assert (printed.exit_code, printed.stderr) == (0, "")
+
+
+def test_pairs_without_a_label(tmp_path: Path) -> None:
+    result = run("choose", _paired(tmp_path / "table.csv"), "--pairs", "a", "p")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("lossmith: pairs need a label")
+
+
+def test_splits_and_repeats_are_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, object] = {}
+
+    def choose(data: str, **options: object) -> None:
+        told.update(options)
+        raise guide.BadData("enough")
+
+    monkeypatch.setattr(guide, "choose", choose)
+    options = ("--group", "g", "--time", "t", "--held-out", "0.25", "--repeats", "4")
+    assert run("choose", "x.csv", "--target", "y", *options).exit_code == 2
+    assert (told["group"], told["time"], told["target"]) == ("g", "t", "y")
+    assert told["settings"] == Settings(held_out=0.25, repeats=4)
+    assert run("choose", "x.csv").exit_code == 2
+    assert told["settings"] is None
+
+
+def test_a_held_out_share_is_scored(table: Path) -> None:
+    result = run("choose", table, "--target", "y", "--held-out", "0.2", "--repeats", "1", "--json")
+    assert any("rows that the comparison never saw" in reason for reason in json.loads(result.stdout)["reasons"])
+    result = run("choose", table, "--target", "y", "--held-out", "1.5")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "a share of 1.5 can't be held out" in result.stderr
+
+
+def test_the_page_goes_into_a_folder(table: Path, tmp_path: Path) -> None:
+    result = run("choose", table, "--target", "y", "--json", "--report", tmp_path / "new" / "folder")
+    page = tmp_path / "new" / "folder" / "table.html"
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)
+    assert result.stderr == f"report: {page}\n"
+    assert "MSELoss" in page.read_text(encoding="utf-8")
+
+
+def test_a_folder_that_can_not_be_made(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run("choose", table, "--target", "y", "--no-train", "--report", tmp_path / "file" / "folder")
+    assert result.exit_code == 1
+    assert "can't be written" in result.stderr
+
+
+def test_ctrl_c_leaves_a_partial_table(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in the third fold: the two that are done are shown, and the shell is told."""
+
+    def interrupted(
+        self: object, fit: object, stop: object, decided_by: str, *, real=experiment._Network.train
+    ) -> object:
+        trained.append(self)
+        if len(trained) > 10:
+            raise KeyboardInterrupt
+        return real(self, fit, stop, decided_by)
+
+    trained: list[object] = []
+    monkeypatch.setattr(experiment._Network, "train", interrupted)
+    result = run("choose", table, "--target", "y")
+    assert result.exit_code == 130
+    assert "interrupted: 2 of 5 folds are done" in " ".join(result.stdout.split())
+    assert "means over 2 test folds" in " ".join(result.stdout.split())
+    trained.clear()
+    found = json.loads(run("choose", table, "--target", "y", "--json").stdout)
+    assert all(candidate["metrics"] for candidate in found["candidates"])
+
+
+def test_ctrl_c_before_there_is_anything_to_show(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment._Network, "train", interrupted)
+    result = run("choose", table, "--target", "y")
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert result.stderr == "lossmith: interrupted before there was anything to show\n"
+
+
 def test_version() -> None:
     result = run("--version")
     assert (result.exit_code, result.stdout) == (0, f"lossmith {lossmith.__version__}\n")
@@ -146,7 +275,18 @@ def test_version() -> None:
 
 def test_help_names_every_option() -> None:
     text = run("choose", "--help").stdout
-    assert all(option in text for option in ("--target", "--json", "--no-train", "--seed"))
+    options = (
+        "--target",
+        "--pairs",
+        "--label",
+        "--triplets",
+        "--group",
+        "--time",
+        "--held-out",
+        "--repeats",
+        "--report",
+    )
+    assert all(option in text for option in (*options, "--json", "--no-train", "--seed", "--lang"))
     assert "choose" in run("--help").stdout
 
 
@@ -174,6 +314,15 @@ def test_a_missing_extra_is_named(missing: str, extra: str) -> None:
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert f"pip install 'lossmith[{extra}]'" in done.stderr
+
+
+def test_choose_in_python_names_its_extra_too() -> None:
+    done = _python("import sys; sys.modules['polars'] = None; import lossmith; lossmith.suggest; lossmith.choose")
+    assert done.returncode == 1
+    assert "lossmith.choose needs polars; install it with: pip install 'lossmith[choose]'" in done.stderr
+    assert _python("import sys; sys.modules['polars'] = None; from lossmith import *; MSELoss").returncode == 0
+    assert _python("import lossmith; print('choose' in dir(lossmith))").stdout == "True\n"
+    assert "has no attribute 'chose'" in _python("import lossmith; lossmith.chose").stderr
 
 
 def test_a_real_set_from_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Parameters from training data: the formulas, and that no other row is looked at."""
+"""Parameters in the chooser: in the unit of the standardised target, and no other row is looked at."""
 
 import numpy as np
 import polars as pl
@@ -6,39 +6,10 @@ import pytest
 import torch
 from made_tables import BRANCHES, outliers, plain, skewed_classes
 
-from lossmith import suggest
 from lossmith.guide import choose
 from lossmith.guide.inputs import inputs
 from lossmith.guide.recipes import from_training
 from lossmith.guide.target import Target, examine
-
-
-def test_delta_is_that_of_normal_residuals_whatever_the_outliers() -> None:
-    residuals = np.random.default_rng(0).normal(0, 2, 20_000)
-    assert suggest.delta(residuals) == pytest.approx(1.345 * 2, rel=0.03)
-    residuals[:400] = 1e6
-    assert suggest.delta(residuals) == pytest.approx(1.345 * 2, rel=0.05)
-
-
-def test_delta_of_nothing_is_huber_s_default() -> None:
-    assert suggest.delta([0.0, 0.0, 0.0]) == 1.0
-
-
-def test_delta_where_half_the_residuals_are_equal() -> None:
-    assert suggest.delta([0.0, 0.0, 0.0, 4.0]) == pytest.approx(1.345 * np.std([0, 0, 0, 4]))
-
-
-def test_pos_weight_is_negatives_over_positives() -> None:
-    targets = np.array([[1, 0], [0, 0], [0, 1], [0, 1]])
-    assert suggest.pos_weight(targets).tolist() == [3.0, 1.0]
-    assert suggest.pos_weight([0, 0, 0]).tolist() == [3.0]
-
-
-def test_class_weight_balances_the_classes() -> None:
-    labels = np.array([0] * 6 + [1] * 3 + [2] * 1)
-    weight = suggest.class_weight(labels, 3)
-    assert weight.tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
-    assert (torch.bincount(torch.as_tensor(labels)) * weight).tolist() == pytest.approx([10 / 3] * 3)
 
 
 def _target(table: pl.DataFrame, columns: list[str]):
