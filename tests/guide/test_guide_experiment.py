@@ -7,10 +7,12 @@ from itertools import pairwise
 from types import FrameType
 from typing import Any
 
+import hypothesis
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import strategies as st
 from made_tables import (
     BRANCHES,
     counts,
@@ -302,6 +304,29 @@ def test_the_best_two_are_scored_once_on_the_rows_held_out() -> None:
     assert said[-1].en.startswith("on 100 rows that the comparison never saw, scored once: RMSE L1Loss ")
 
 
+@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.given(st.lists(st.integers(0, 9), min_size=24, max_size=40), st.sampled_from(["group", "time"]))
+def test_few_rows_however_they_belong_together(places: list[int], how: str) -> None:
+    hypothesis.assume(len(set(places)) > 2)
+    table = plain(len(places))
+    try:
+        tried = _tried(table, ("huber", "mse"), "rmse", replace(QUICK, epochs=1), **{how: places})
+    except BadData as error:
+        assert "to learn from" in str(error)
+    else:
+        assert all(np.isfinite(values).all() for scores in tried.scores for values in scores.folds.values())
+
+
+@pytest.mark.parametrize("how", ["group", "time"])
+def test_a_class_may_come_after_all_that_is_learned_from(how: str) -> None:
+    g = np.random.default_rng(0)
+    place = np.repeat(np.arange(6), 10)
+    table = pl.DataFrame({"x": g.normal(size=60), "y": [("a", "b", "c")[min(each, 2)] for each in place]})
+    recipes = ("cross_entropy_weight", "cross_entropy", "multi_margin")
+    for scores in _tried(table, recipes, "macro_f1", **{how: place}).scores:
+        assert all(np.isfinite(values).all() for values in scores.folds.values())
+
+
 def test_a_large_table_is_sampled() -> None:
     tried = _tried(plain(500), ("mse",), "rmse", replace(QUICK, most_rows=100, held_out=0.3))
     assert len(tried.rows) == len(tried.held_out) == 100
@@ -314,6 +339,7 @@ def test_a_large_table_is_sampled() -> None:
         ({"held_out": 1.2}, {}, "a share of 1.2 can't be held out; give one between 0 and 1"),
         ({"held_out": 0.001}, {}, "a share of 0.001 of 100 rows leaves none held out; give another share"),
         ({"folds": 5}, {"group": np.arange(100) % 4}, "have 4 groups, fewer than the 5 folds"),
+        ({"repeats": 0}, {}, "0 repeats leave nothing to compare; ask for at least 1"),
         ({}, {"time": np.zeros(100)}, "the time is 0.0 in every row"),
         ({}, {"group": np.arange(9)}, "the group has 9 values for 100 rows"),
     ],
@@ -514,7 +540,7 @@ def test_a_rival_that_wins_elsewhere_is_named() -> None:
     assert said[1].en.startswith(
         "in RMSE, which does not decide here and is what it minimises, MSELoss is better by 1 (95 % interval 0.9"
     )
-    assert said[1].zh.startswith("以RMSE衡量（它在这里不作定夺，且正是该损失所最小化的），MSELoss 好 1（95% 区间 0.9")
+    assert said[1].zh.startswith("在“RMSE”上（它在这里不作定夺，且正是该损失所最小化的），MSELoss 好 1（95% 区间 0.9")
 
 
 def test_higher_is_better_turns_the_sign() -> None:

@@ -24,6 +24,7 @@ NOTHING = Text("", "")
 SMOOTH = 5  # epochs that a validation metric is averaged over: on few rows a single one is good by luck
 ROWS_IN_ALL = 10_000  # rows over which the repeats are about to go
 TO_STOP = 1 / 6  # share of the training rows that decides when to stop
+FEWEST_TO_FIT = 5  # the first fit, from which delta comes, has as many folds
 
 Progress = Callable[[Text, int, int], None]
 """Called before each network, and at the end, with what is trained, the networks done and the networks in all."""
@@ -81,7 +82,8 @@ def experiment(
     rows = np.concatenate([compared, held_out])
     to_compare, to_hold_out = np.split(np.arange(len(rows)), [len(compared)])
     splits = everything.take(rows)
-    repeats = settings.repeats or int(np.clip(ROWS_IN_ALL // len(compared), 1, 3))
+    by_rows = int(np.clip(ROWS_IN_ALL // len(compared), 1, 3))
+    repeats = by_rows if settings.repeats is None else settings.repeats
     folds = splits.take(to_compare).folds(settings.folds, repeats, seed)
     table = _Table(target.take(rows), inputs.take(rows), splits, decided_by, settings, seed)
     bar = _Bar(progress, len(folds) * len(candidates) + min(2, len(candidates)) * bool(len(held_out)))
@@ -198,7 +200,7 @@ def _on_fold(
 ) -> list[_Tested]:
     """Trains each candidate on some rows and judges it by others."""
     target, inputs = table.target, table.inputs
-    fit, stop = (learned[rows] for rows in table.splits.take(learned).part(TO_STOP, seed))
+    fit, stop = _to_stop(table.splits, learned, seed)
     numbers = from_training(target, inputs, fit, table.seed)
     x = torch.as_tensor(inputs.design(fit), dtype=torch.float32)
     tested = []
@@ -210,6 +212,17 @@ def _on_fold(
         history = network.train(fit, stop, table.decided_by)
         tested.append(_judge(network, learned, judged, history))
     return tested
+
+
+def _to_stop(splits: Splitter, learned: Rows, seed: int) -> tuple[Rows, Rows]:
+    """The rows to fit to, and those that decide when to stop: apart like the folds or, where a few large groups or
+    moments leave too few to fit to, drawn.
+    """
+    within = splits.take(learned)
+    fit, stop = within.part(TO_STOP, seed)
+    if len(fit) < max(FEWEST_TO_FIT, len(learned) / 2):
+        fit, stop = Splitter(within.rows, within.codes).part(TO_STOP, seed)
+    return learned[fit], learned[stop]
 
 
 def _judge(network: "_Network", learned: Rows, judged: Rows, history: Array) -> _Tested:
@@ -285,7 +298,9 @@ class _Network:
         waited = 0
         for _ in range(settings.epochs):
             total = torch.zeros(())
-            for batch in torch.randperm(len(fit)).split(size):
+            order = torch.randperm(len(fit))
+            for start in range(0, len(fit), size):
+                batch = order[start : start + size]
                 optimizer.zero_grad()
                 loss = to_loss(self.layers(inputs[batch]), truth[batch])
                 loss.backward()

@@ -10,7 +10,7 @@ from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold, Stra
 from .read import BadData
 from .record import Rows
 
-FEWEST_TO_LEARN = 6  # one of them decides when to stop
+FEWEST_TO_LEARN = 6  # five to fit to, and one that decides when to stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +60,8 @@ class Splitter:
         elif self.groups is not None and self.groups.any():
             shuffled = generator.permutation(self.groups.max() + 1)[self.groups]
             judged = shuffled < _cuts(shuffled, [share])[0]
+            if abs(judged.mean() - share) > abs(1 - judged.mean() - share):  # the first was a large one
+                judged = ~judged
         else:
             rows = generator.permutation(self.rows)
             if self.codes is not None:
@@ -76,7 +78,7 @@ class Splitter:
         """The rows to learn from and those to judge by, for each fold of each repeat. Time has one order, hence one
         repeat: of folds + 1 windows each but the first is judged after learning from all before it.
         """
-        self._check(folds)
+        self._check(folds, repeats)
         if self.moments is not None:
             window = np.searchsorted(_cuts(self.moments, np.arange(1, folds + 1) / (folds + 1)), self.moments, "right")
             pairs = [(np.flatnonzero(window < each), np.flatnonzero(window == each)) for each in range(1, folds + 1)]
@@ -100,7 +102,9 @@ class Splitter:
             )
         return pairs
 
-    def _check(self, folds: int) -> None:
+    def _check(self, folds: int, repeats: int) -> None:
+        if repeats < 1:
+            raise BadData(f"{repeats} repeats leave nothing to compare; ask for at least 1")
         if folds < 2:
             raise BadData(f"{folds} folds can't be told apart; ask for at least 2")
         if self.rows < folds:

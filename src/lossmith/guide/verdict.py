@@ -92,22 +92,22 @@ def _decision(verdict: Verdict, leaf: Leaf, names: Mapping[str, str]) -> list[Te
     headlines = {
         "supports": Text(
             f"the experiment supports the tree: in {metric.en}, {own} is better than {better.en}",
-            f"实验支持决策树：以{metric.zh}衡量，{own} 优于 {better.zh}",
+            f"实验支持决策树：在“{metric.zh}”上，{own} 优于 {better.zh}",
         ),
         "supports in part": Text(
             f"the experiment supports the tree in part: in {metric.en}, {own} is better than {better.en} and ties with "
             f"{tie.en}: the difference is within the uncertainty",
-            f"实验部分支持决策树：以{metric.zh}衡量，{own} 优于 {better.zh}，与 {tie.zh} 持平（差异在不确定范围之内）",
+            f"实验部分支持决策树：在“{metric.zh}”上，{own} 优于 {better.zh}，与 {tie.zh} 持平（差异在不确定范围之内）",
         ),
         "tie": Text(
             f"a tie, which neither supports nor contradicts the tree: in {metric.en}, {own} can't be told from "
             f"{tie.en}; the difference is within the uncertainty",
-            f"平局，既不支持也不否定决策树：以{metric.zh}衡量，{own} 与 {tie.zh} 分不出高下，差异在不确定范围之内",
+            f"平局，既不支持也不否定决策树：在“{metric.zh}”上，{own} 与 {tie.zh} 分不出高下，差异在不确定范围之内",
         ),
         "disagrees": Text(
             f"the experiment disagrees with the tree: in {metric.en}, {worse.en} {is_are} better than {own}; if "
             f"{metric.en} is what counts for you, take the better one",
-            f"实验与决策树不一致：以{metric.zh}衡量，{worse.zh} 优于 {own}；如果您最看重{metric.zh}，请选更好的那个",
+            f"实验与决策树不一致：在“{metric.zh}”上，{worse.zh} 优于 {own}；如果您最看重“{metric.zh}”，请选更好的那个",
         ),
     }
     lines = [headlines[verdict.outcome]]
@@ -116,7 +116,7 @@ def _decision(verdict: Verdict, leaf: Leaf, names: Mapping[str, str]) -> list[Te
         zh = [
             f"{verb} {found.zh}{end}" for verb, found, end in (("优于", better, ""), ("与", tie, " 持平")) if found.zh
         ]
-        lines.append(Text(f"in {metric.en}, {own} {' and '.join(en)}", f"以{metric.zh}衡量，{own} {'，'.join(zh)}"))
+        lines.append(Text(f"in {metric.en}, {own} {' and '.join(en)}", f"在“{metric.zh}”上，{own} {'，'.join(zh)}"))
     return lines
 
 
@@ -130,7 +130,7 @@ def _elsewhere(verdict: Verdict, names: Mapping[str, str]) -> list[Text]:
             Text(
                 f"in {metric.title.en}, which does not decide here{' and is what it minimises' * own_goal}, {rival} is "
                 f"better by {by} (95 % interval {low} to {high})",
-                f"以{metric.title.zh}衡量（它在这里不作定夺{'，且正是该损失所最小化的' * own_goal}），{rival} 好 {by}"
+                f"在“{metric.title.zh}”上（它在这里不作定夺{'，且正是该损失所最小化的' * own_goal}），{rival} 好 {by}"
                 f"（95% 区间 {low} 至 {high}）",
             )
         )
@@ -187,7 +187,7 @@ def _held_out(leaf: Leaf, names: Mapping[str, str], experiment: Experiment) -> l
     return [
         Text(
             f"on {rows} rows that the comparison never saw, scored once: {metric.en} {en}",
-            f"在比较中从未见过的 {rows} 行上（只评分一次）：{metric.zh} {zh}",
+            f"在比较中从未见过的 {rows} 行上（只评分一次），{metric.zh}：{zh}",
         )
     ]
 
