@@ -14,8 +14,9 @@ from ..chooser import Choice
 from ..metrics import METRICS
 from ..recipes import RECIPES
 from ..tree import TREE, Leaf, Question
-from . import figures
+from . import experiment_figures, loss_figures, target_figures
 from .glossary import GLOSSARY
+from .panel import Panel
 from .svg import number
 
 __all__ = ["page", "write"]
@@ -63,20 +64,20 @@ def page(choice: Choice, language: Language = "en") -> str:
         figures={name: list(draw(choice, language)) for name, draw in FIGURES.items()},
         tree=list(_branches(TREE, "", [step.answer for step in choice.path])),
         table=_table(choice),
-        metrics={name: METRICS[name] for name in figures.metrics_of(choice)},
+        metrics={name: METRICS[name] for name in experiment_figures.metrics_of(choice)},
         ruled_out=_by_reason(choice.ruled_out, language),
         glossary=sorted(((term(language), meaning(language)) for term, meaning in GLOSSARY)),
     )
 
 
-FIGURES: dict[str, Callable[[Choice, Language], Iterator[figures.Panel]]] = {
-    "target": figures.of_target,
-    "residuals": figures.of_residuals,
-    "candidates": figures.of_candidates,
-    "differences": figures.of_differences,
-    "metrics": figures.of_metrics,
-    "learning": figures.of_learning,
-    "calibration": figures.of_calibration,
+FIGURES: dict[str, Callable[[Choice, Language], Iterator[Panel]]] = {
+    "target": target_figures.of_target,
+    "residuals": target_figures.of_residuals,
+    "candidates": loss_figures.of_candidates,
+    "differences": experiment_figures.of_differences,
+    "metrics": experiment_figures.of_metrics,
+    "learning": experiment_figures.of_learning,
+    "calibration": experiment_figures.of_calibration,
 }
 
 
@@ -109,7 +110,7 @@ def _table(choice: Choice) -> list[dict[str, Any]]:
             "label": candidate.label,
             "cells": {
                 name: candidate.scores.interval(name) if name in candidate.scores.folds else None
-                for name in figures.metrics_of(choice)
+                for name in experiment_figures.metrics_of(choice)
             },
             "held_out": dict(candidate.scores.held_out),
         }

@@ -96,17 +96,16 @@ class Figure:
         return WIDTH - self.left - RIGHT, self.height - self.top - (BOTTOM if self.x.title else BOTTOM - 16)
 
     def across(self, values: ArrayLike) -> NDArray[np.float64]:
-        share = (np.asarray(values, dtype=np.float64) - self.x.low) / (self.x.high - self.x.low)
-        return np.asarray(share * self.inner[0])
+        return _share(values, self.x) * self.inner[0]
 
     def up(self, values: ArrayLike) -> NDArray[np.float64]:
-        share = (np.asarray(values, dtype=np.float64) - self.y.low) / (self.y.high - self.y.low)
-        return np.asarray((1 - share) * self.inner[1])
+        return (1 - _share(values, self.y)) * self.inner[1]
 
     def line(self, x: ArrayLike, y: ArrayLike, colour: object, kind: str = "line") -> None:
-        """A line through the points; far outside of the frame it is cut before SVG's numbers end."""
-        width, height = self.inner
-        across, up = self.across(x).clip(-9 * width, 9 * width), self.up(y).clip(-9 * height, 9 * height)
+        """A line through the points that are numbers."""
+        across, up = self.across(x), self.up(y)
+        seen = ~(np.isnan(across) | np.isnan(up))
+        across, up = across[seen], up[seen]
         self.marks.append(f'<polyline class="{kind} c{colour}" points="{_points(across, up)}"/>')
 
     def bars(self, edges: ArrayLike, heights: ArrayLike, colour: object = "d", gap: float = 1.0) -> None:
@@ -184,6 +183,13 @@ class Figure:
             f'aria-labelledby="{identity}-t {identity}-d">{titles}'
             f"{frame}{marks}</svg>{''.join(labels)}{''.join(self.over)}</svg>"
         )
+
+
+def _share(values: ArrayLike, axis: Axis) -> NDArray[np.float64]:
+    """How far along the axis the values lie, from 0 to 1; what is far outside is cut before SVG's numbers end."""
+    span = axis.high - axis.low
+    near = np.asarray(values, dtype=np.float64).clip(axis.low - 9 * span, axis.high + 9 * span)
+    return np.asarray((near - axis.low) / span)
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", kind: str = "") -> str:
