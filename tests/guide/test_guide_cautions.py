@@ -47,6 +47,12 @@ def test_with_holes_it_is_still_found() -> None:
     assert any("leak alone" in line for line in _said(table.with_columns(leak=holed)))
 
 
+def test_a_column_that_few_rows_have_is_no_leak() -> None:
+    table = plain()
+    few = pl.when(pl.int_range(pl.len()) < 5).then(table["y"])
+    assert not [line for line in _said(table.with_columns(few=few)) if "nearly perfectly" in line]
+
+
 @pytest.mark.parametrize("make", [lambda: binary(["benign", "malignant"]), lambda: classes(["a", "b", "c"])])
 def test_a_class_under_another_name_is_found(make: Callable[[], pl.DataFrame]) -> None:
     table = make()

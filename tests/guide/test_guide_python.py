@@ -116,7 +116,7 @@ def test_tensors_of_other_dtypes(dtype: torch.dtype) -> None:
     ("data", "target", "said"),
     [
         (X, Y[:-1], "the target has 119 rows and the data has 120; give one for each row"),
-        (X, None, "say which column to predict with --target; its columns are x0, x1, x2"),
+        (X, None, "say which column to predict with target=; its columns are x0, x1, x2"),
         (X, "z", "has no column 'z'"),
         (X.reshape(40, 3, 3), Y[:40], r"the data has shape (40, 3, 3), expected (rows, columns); flatten each example"),
         (np.float64(3.0), Y, "the data has shape (), expected (rows, columns)"),

@@ -78,8 +78,8 @@ def choose(
     except ModuleNotFoundError as error:
         typer.echo(f"lossmith: choose needs {error.name}; install it with: pip install 'lossmith[choose]'", err=True)
         raise typer.Exit(1) from None
-    changed = {"held_out": held_out, "repeats": repeats}
-    changed = {name: value for name, value in changed.items() if value is not None}
+    given = {"held_out": held_out, "repeats": repeats}
+    changed: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     options: dict[str, Any] = {
         "target": target,
         "pairs": pairs,

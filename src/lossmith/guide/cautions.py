@@ -14,6 +14,7 @@ from .pairs import KINDS
 from .target import Target
 
 SAMPLE = 2_000  # rows that leaks are looked for in
+FEWEST = 30  # rows that have the input: of fewer, an accident looks like a leak
 GIVEN_AWAY = 0.999  # share of the target's ranks that one input explains
 MISSED = 0.02  # errors that one input leaves, over those of always guessing the largest class
 ROOT_OF_LARGEST = float(np.sqrt(np.finfo(np.float32).max))  # 1.8e19: squares beyond overflow float32
@@ -35,11 +36,12 @@ def _leaks(target: Target, inputs: Inputs, seed: int) -> list[Text]:
     values = np.asarray(target.values if target.codes is None else target.codes).reshape(len(inputs.values), -1)[rows]
     names = target.columns if values.shape[1] == len(target.columns) else (", ".join(target.columns),)
     tells = _tells_classes if target.kind in ("binary", "classes", "labels") else _tells_numbers
-    found = [
-        (column, names[output])
-        for column, given in zip(inputs.names, inputs.values[rows].T, strict=True)
-        for output in np.flatnonzero(tells(given, values, seed))
-    ]
+    found = []
+    for column, given in zip(inputs.names, inputs.values[rows].T, strict=True):
+        known = ~np.isnan(given)
+        if known.sum() >= min(FEWEST, len(given)) and np.ptp(given[known]) > 0:
+            told = tells(given[known], values[known], seed)
+            found += [(column, names[output]) for output in np.flatnonzero(told)]
     return [
         Text(
             f"{column} alone predicts {name} nearly perfectly: if it is made from the target, or known only after it, "
@@ -53,10 +55,9 @@ def _leaks(target: Target, inputs: Inputs, seed: int) -> list[Text]:
 
 def _tells_classes(given: Array, truth: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """For each column of classes, whether a tree on one input tells nearly all of them out of fold."""
-    guessed = [1 - np.unique(column, return_counts=True)[1].max() / len(column) for column in truth.T]
+    guessed = np.array([1 - np.unique(column, return_counts=True)[1].max() / len(column) for column in truth.T])
     missed = _out_of_fold(DecisionTreeClassifier(random_state=seed), given, truth, seed) != truth
-    told: NDArray[np.bool_] = missed.mean(axis=0) <= MISSED * np.array(guessed)
-    return told & (np.array(guessed) > 0)
+    return np.asarray((missed.mean(axis=0) <= MISSED * guessed) & (guessed > 0))
 
 
 def _tells_numbers(given: Array, truth: Array, seed: int) -> NDArray[np.bool_]:
@@ -64,12 +65,11 @@ def _tells_numbers(given: Array, truth: Array, seed: int) -> NDArray[np.bool_]:
     ranks = rankdata(truth, axis=0)
     tree = DecisionTreeRegressor(min_samples_leaf=2, random_state=seed)
     left = ((ranks - _out_of_fold(tree, given, ranks, seed)) ** 2).mean(axis=0)
-    told: NDArray[np.bool_] = left <= (1 - GIVEN_AWAY) * ranks.var(axis=0)
-    if not np.isnan(given).any():
-        place = rankdata(given)
-        covered = np.cov(np.column_stack([place, ranks]).T)[0, 1:] ** 2
-        told |= covered >= GIVEN_AWAY**2 * place.var(ddof=1) * ranks.var(axis=0, ddof=1)
-    return told & (np.ptp(ranks, axis=0) > 0) & (np.nanmin(given) < np.nanmax(given))
+    place = rankdata(given)
+    together = np.cov(np.column_stack([place, ranks]).T)[0, 1:] ** 2
+    in_order = together >= GIVEN_AWAY**2 * place.var(ddof=1) * ranks.var(axis=0, ddof=1)
+    learned = left <= (1 - GIVEN_AWAY) * ranks.var(axis=0)
+    return np.asarray((in_order | learned) & (np.ptp(ranks, axis=0) > 0))
 
 
 def _out_of_fold(tree: object, given: Array, truth: NDArray[np.generic], seed: int) -> NDArray[Any]:

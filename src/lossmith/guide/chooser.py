@@ -92,7 +92,7 @@ class Choice:
         for each in self.candidates:
             row: dict[str, Any] = {"loss": each.loss, "arguments": each.signature.removeprefix(each.loss)[1:-1]}
             for name in self.recommended.metrics:
-                ends = (None, None, None)
+                ends: tuple[float | None, ...] = (None, None, None)
                 if each.scores is not None and name in each.scores.folds:
                     ends = tuple(end if np.isfinite(end) else None for end in each.scores.interval(name))
                 row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))

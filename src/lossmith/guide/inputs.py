@@ -141,7 +141,7 @@ def _category(text: pl.Series) -> _Column | Text:
     values = text.drop_nulls()
     categories = values.n_unique()
     if categories > max(2, len(text) // 3):
-        if values.str.count_matches(r"\S+").mean() >= WORDS:
+        if float(np.mean(values.str.count_matches(r"\S+").to_numpy())) >= WORDS:
             return Text(f"free text with {categories:,} different values", f"自由文本，有 {categories:,} 个不同的值")
         return Text(
             f"names or ids: text with {categories:,} different values", f"名称或编号：文本有 {categories:,} 个不同的值"

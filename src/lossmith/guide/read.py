@@ -136,8 +136,8 @@ def _free(name: str, taken: set[str]) -> str:
 def _columns(source: _Source, target: str | Sequence[str] | None) -> tuple[str, ...]:
     if target is None:
         if not source.target:
-            listed = _listed(source.columns)
-            raise BadData(f"{source.name}: say which column to predict with --target; its columns are {listed}")
+            how, listed = "target=" if source.kind == "data" else "--target", _listed(source.columns)
+            raise BadData(f"{source.name}: say which column to predict with {how}; its columns are {listed}")
         return source.target
     if isinstance(target, str):
         target = (target,) if target in source.columns else [part.strip() for part in target.split(",")]
@@ -201,12 +201,12 @@ def _rows(source: _Source, target: tuple[str, ...], group: str | None, time: str
             f"{source.name}：{len(rows):,} 行，{inputs} 个输入列{zh}",
         )
     ]
-    for option, chinese, column in (("group", "分组", group), ("time", "时间", time)):
-        if column:
+    for option, chinese, splits in (("group", "分组", group), ("time", "时间", time)):
+        if splits:
             notes.append(
                 Text(
-                    f"{option} column: {column}; it splits the rows and is no input",
-                    f"{chinese}列：{column}；它用于划分行，不作为输入",
+                    f"{option} column: {splits}; it splits the rows and is no input",
+                    f"{chinese}列：{splits}；它用于划分行，不作为输入",
                 )
             )
     if missing := height - len(rows):
@@ -340,16 +340,16 @@ def _understood(column: pl.Series) -> pl.Series:
         return column.str.to_lowercase() == "true"
     if not values.head(20).str.contains(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}").all():
         return column
-    for understand in (
-        *(lambda text, form=form: text.str.to_date(form) for form in DATES),
-        lambda text: text.str.to_datetime(),
-        lambda text: text.str.to_datetime(time_zone="UTC"),
-    ):
+    for form in DATES:
         try:
-            dates: pl.Series = understand(column)
+            return column.str.to_date(form)
         except pl.exceptions.PolarsError:
             continue
-        return dates
+    for zone in (None, "UTC"):
+        try:
+            return column.str.to_datetime(time_zone=zone)
+        except pl.exceptions.PolarsError:
+            continue
     return column
 
 
