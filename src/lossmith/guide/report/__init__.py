@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import lossmith
 
@@ -49,7 +49,7 @@ def page(choice: Choice, language: Language = "en") -> str:
     if language not in ("en", "zh"):
         raise ValueError(f"report: language is {language!r}, expected 'en' or 'zh'")
     environment = Environment(
-        loader=PackageLoader("lossmith.guide.report", "."),
+        loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
