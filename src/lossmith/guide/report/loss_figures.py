@@ -182,10 +182,12 @@ def _largest(choice: Choice, candidate: Candidate, actual: Array, unit: float, s
     is_quantity = found.kind == "numbers"
     order = np.argsort(np.abs(actual) if is_quantity else -actual, kind="stable")
     largest = pull[order[-max(1, round(FAR * len(order))) :]].sum() / max(pull.sum(), 1e-300)
-    which = Text("largest errors", "最大的误差") if is_quantity else Text("most wrong answers", "错得最多的答案")
+    which = (
+        Text("largest errors", "最大的 {} 误差") if is_quantity else Text("most wrong answers", "错得最多的 {} 答案")
+    )
     return Text(
         f"The {FAR:.0%} {which.en} exert {largest:.0%} of the whole pull.",
-        f"{FAR:.0%} {which.zh}占全部拉力的 {largest:.0%}。",
+        f"{which.zh.format(f'{FAR:.0%}')}占全部拉力的 {largest:.0%}。",
     )
 
 
