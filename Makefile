@@ -22,13 +22,14 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Making .venv (a few minutes the first time) ..."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip --constraint constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --build-constraint constraints.txt \
-		--group dev --editable '.[all]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group build
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --group dev --editable '.[all]'
 	@touch $@ $(BUILT)
 
-# An editable install reads Python from the source; the kernels are what it builds.
+# An editable install reads Python from the source; the kernels are what it builds. Without an isolated environment, whose
+# place is new every time, CMake compiles only what changed.
 $(BUILT): $(READY) $(KERNELS)
-	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt --build-constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 REPORTS := build/reports
@@ -56,7 +57,7 @@ SANITIZERS = LD_PRELOAD="$$(echo $$(for each in libasan.so libubsan.so libstdc++
 	ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
 
 test-sanitized: $(READY)  ## Run the tests of the kernels under AddressSanitizer and UndefinedBehaviorSanitizer.
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(SANITIZED)/site --build-constraint constraints.txt \
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --no-build-isolation --target $(SANITIZED)/site \
 		-C build-dir=$(SANITIZED)/cmake -C cmake.define.LOSSMITH_SANITIZE=ON .
 	$(BIN)/python -m venv --without-pip $(SANITIZED)/venv
 	(echo $(CURDIR)/$(SANITIZED)/site; $(BIN)/python $(PURELIB)) > $$($(SANITIZED)/venv/bin/python $(PURELIB))/sanitized.pth

@@ -113,14 +113,15 @@ def must_float(loss: str, **tensors: Tensor) -> None:
 
 
 def broadcast(input: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Both in one shape, which torch's l1_loss, mse_loss and smooth_l1_loss bring them to before all else.
+    """Operands of l1_loss, mse_loss and smooth_l1_loss, which torch brings into one shape before all else.
 
-    So the dtype of a 0-dim tensor counts like that of others; that of torch's elementwise weight counts too.
+    So the dtype of a 0-dim tensor counts like that of others: it gets a dimension, and the loops repeat it. That of
+    torch's elementwise weight counts too.
     """
     if weight is not None:
         input = input.to(torch.promote_types(input.dtype, weight.dtype))
     if input.shape != target.shape:
-        input, target = torch.broadcast_tensors(input, target)  # type: ignore[no-untyped-call]
+        input, target = (t if t.dim() else t.unsqueeze(0) for t in (input, target))
     return input, target
 
 

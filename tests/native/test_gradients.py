@@ -125,6 +125,19 @@ def test_one_tensor_as_input_and_target(function):
     same(found, a.grad + b.grad)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_an_operand_without_derivative_asks_for_nothing(reduction):
+    """The signs of hinge_embedding_loss only choose a branch; torch's loss of them does not want a gradient either."""
+    distance, signs = torch.tensor([0.5, 2.0, 0.1]), torch.tensor([1.0, -1.0, -1.0], requires_grad=True)
+    loss = LF.hinge_embedding_loss(distance, signs, reduction=reduction)
+    assert not loss.requires_grad
+    assert not torch.nn.functional.hinge_embedding_loss(distance, signs, reduction=reduction).requires_grad
+    distance.requires_grad_()
+    LF.hinge_embedding_loss(distance, signs, reduction=reduction).sum().backward()
+    assert signs.grad is None
+    assert distance.grad is not None
+
+
 def test_one_tensor_as_every_vector():
     x = point()
     with ran_natively():

@@ -89,7 +89,26 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
     "broadcast": (
         LF.mse_loss,
         lambda: {"input": logits(400, 300), "target": logits(300)},
-        ("input",),
+        ("input", "target"),
+    ),
+    "a number": (
+        LF.gaussian_nll_loss,
+        lambda: {"input": logits(400, 300), "target": logits(400, 300), "var": logits(1, 1).abs() + 0.1},
+        ("input", "var"),
+    ),
+    "weights of positives": (
+        LF.binary_cross_entropy_with_logits,
+        lambda: {
+            "input": logits(400, 300),
+            "target": logits(400, 300).sigmoid(),
+            "pos_weight": logits(1).abs() + 0.1,
+        },
+        ("input", "pos_weight"),
+    ),
+    "one distance": (
+        LF.triplet_margin_loss,
+        lambda: {**vectors(400, 256), "negative": logits(1, 256)},
+        ("anchor", "negative"),
     ),
     "transposed": (
         LF.gaussian_nll_loss,

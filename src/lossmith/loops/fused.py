@@ -117,6 +117,29 @@ def widened(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple([t.float() if t.dtype in HALVES else t for t in tensors])
 
 
+def summed(gradient: Tensor, operand: Tensor) -> Tensor:
+    """The gradient of an operand that was broadcast, from that of the whole shape.
+
+    In float64, and in the same bits for any number of threads, which torch's sums are not.
+    """
+    shape = (1,) * (gradient.dim() - operand.dim()) + operand.shape
+    stop = gradient.dim()
+    while stop:
+        whole, start = gradient.shape, stop
+        while start and shape[start - 1] != whole[start - 1]:
+            start -= 1
+        if start == stop:
+            stop -= 1
+            continue
+        # a run of dimensions that are summed
+        outer, terms, inner = math.prod(whole[:start]), math.prod(whole[start:stop]), math.prod(whole[stop:])
+        sums = torch.empty(outer, inner, dtype=torch.float64)
+        core.sum_middle(gradient.reshape(outer, terms, inner), sums, torch.get_num_threads())
+        gradient = sums.view(whole[:start] + shape[start:stop] + whole[stop:])
+        stop = start
+    return gradient.reshape(operand.shape).to(operand.dtype)
+
+
 def _differentiated(
     kernel: Kernel, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
 ) -> list[Tensor | None]:

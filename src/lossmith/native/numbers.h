@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__F16C__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -235,6 +236,24 @@ template <typename Term>
     for (std::size_t width = LANES / 2; width > 0; width /= 2)
         for (std::size_t j = 0; j < width; ++j) lane[j] += lane[j + width];
     return lane[0];
+}
+
+// The sums of both parts of term(i).
+template <typename Term>
+[[gnu::always_inline]] inline std::pair<double, double> sums_of(const std::size_t n, const Term& term) {
+    constexpr std::size_t LANES = 32;
+    double first[LANES] = {}, second[LANES] = {};
+    const auto add = [&](const std::size_t i, const std::size_t j) {
+        const auto [a, b] = term(i + j);
+        first[j] += static_cast<double>(a), second[j] += static_cast<double>(b);
+    };
+    std::size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (std::size_t j = 0; j < LANES; ++j) add(i, j);
+    for (std::size_t j = 0; j < n % LANES; ++j) add(i, j);
+    for (std::size_t width = LANES / 2; width > 0; width /= 2)
+        for (std::size_t j = 0; j < width; ++j) first[j] += first[j + width], second[j] += second[j + width];
+    return {first[0], second[0]};
 }
 
 template <typename T>

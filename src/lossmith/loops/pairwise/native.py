@@ -11,7 +11,7 @@ from ... import checks
 from ...backend import native
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
-from ..fused import Steps, empty_number, fused, widened
+from ..fused import Steps, empty_number, fused, summed, widened
 
 Kind = Literal["cosine_embedding", "triplet_margin"]
 
@@ -163,7 +163,7 @@ class _Call:
         for i, place in enumerate(places):
             if place is not None and place.shape != vectors[i].shape:
                 whole = place.reshape(*self.shape, self.width)
-                place = whole.sum_to_size(vectors[i].shape).to(vectors[i].dtype)
+                place = summed(whole, vectors[i])
             gradients[i] = place
         return value if value.dim() == 0 else value.reshape(self.shape), gradients
 

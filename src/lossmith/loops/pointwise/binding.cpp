@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "formulas.h"
 #include "formulas.sha256.h"
@@ -164,12 +165,49 @@ void rescale(const nb::list& gradients, double factor, int threads) {
     }
 }
 
+// The sums over the middle dimension of three, float32 or float64 and contiguous, into float64 numbers.
+void sum_middle(nb::handle given, nb::handle result, int threads) {
+    const DLTensor from = view_of(given), to = view_of(result);
+    const auto contiguous = [](const DLTensor& view) {
+        std::int64_t step = 1;
+        for (int d = view.ndim - 1; d >= 0; --d) {
+            if (view.shape[d] > 1 && view.strides[d] != step && count_of(view) > 0) return false;
+            step *= view.shape[d];
+        }
+        return true;
+    };
+    SumCall call;
+    call.wide = dtype_of(from) == Dtype::f64;
+    if ((!call.wide && dtype_of(from) != Dtype::f32) || dtype_of(to) != Dtype::f64)
+        throw nb::type_error("float32 or float64 is summed into float64");
+    if (from.ndim != 3 || to.ndim != 2 || to.shape[0] != from.shape[0] || to.shape[1] != from.shape[2] ||
+        !contiguous(from) || !contiguous(to))
+        throw nb::value_error("contiguous numbers of the shape (a, b, c) are summed into (a, c)");
+    call.from = from.data;
+    call.outer = from.shape[0], call.terms = from.shape[1], call.inner = from.shape[2];
+    const std::int64_t chunk = terms_of_chunk(call);
+    call.chunks = (call.terms + chunk - 1) / chunk;
+    call.threads = threads_for(count_of(from), threads);
+    std::vector<double> sums(static_cast<std::size_t>(call.outer * call.chunks * call.inner));
+    call.sums = sums.data();
+    nb::gil_scoped_release unlocked;
+    chosen_pointwise_kernels().sum(call);
+    double* const out = static_cast<double*>(to.data);
+    for (std::int64_t a = 0; a < call.outer; ++a) {
+        double* const row = out + a * call.inner;
+        for (std::int64_t i = 0; i < call.inner; ++i) row[i] = 0;
+        for (std::int64_t k = 0; k < call.chunks; ++k)
+            for (std::int64_t i = 0; i < call.inner; ++i) row[i] += sums[(a * call.chunks + k) * call.inner + i];
+    }
+}
+
 }  // namespace
 
 void bind_pointwise(nb::module_& module) {
     module.def("pointwise", &pointwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
                nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
     module.def("rescale", &rescale);
+    module.def("sum_middle", &sum_middle);
     module.def("weigh", &weigh, nb::arg(), nb::arg().none(), nb::arg(), nb::arg());
     // of the printed formulas that were compiled, to tell whether they are those of today
     module.def("printed", [] { return LOSSMITH_FORMULAS_SHA256; });

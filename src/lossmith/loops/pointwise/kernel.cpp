@@ -180,6 +180,12 @@ inline const T* weights(const PointwiseCall& call, const std::int64_t begin, con
     return weight;
 }
 
+// Asks for the memory that the next block of a gradient is written to: processors foresee reads better than writes.
+template <typename T>
+inline void claim(const T* const next, const std::int64_t n) {
+    for (std::int64_t i = 0; i < n; i += 64 / static_cast<std::int64_t>(sizeof(T))) __builtin_prefetch(next + i, 1);
+}
+
 template <typename T>
 inline void run_piece(const PointwiseCall& call, const std::int64_t piece) {
     Scratch<T> scratch;
@@ -227,6 +233,8 @@ inline void run_piece(const PointwiseCall& call, const std::int64_t piece) {
         T* const place = call.value.data ? in_place<T>(call.value, call.shape, begin, n) : nullptr;
         T* const value = place ? place : scratch.value;
         formula(operand, parameter, static_cast<std::size_t>(n), weighed ? T(1) : scale, value, gradient);
+        for (int k = 0; k < call.operands; ++k)
+            if (call.gradient[k].data && gradient[k] != scratch.gradient[k]) claim(gradient[k] + n, n);
         if (weighed) {
 #pragma GCC ivdep
             for (std::int64_t i = 0; i < n; ++i) value[i] *= weight[i];
@@ -283,6 +291,24 @@ inline void rescale_piece(const PointwiseCall& call, const std::int64_t piece) {
     call.partials[piece] = Partial();
 }
 
+template <typename T>
+inline void sum_chunk(const SumCall& call, const std::int64_t piece) {
+    const std::int64_t each = terms_of_chunk(call), outer = piece / call.chunks, begin = piece % call.chunks * each;
+    const std::int64_t end = begin + each < call.terms ? begin + each : call.terms, n = call.inner;
+    const T* const from = static_cast<const T*>(call.from) + (outer * call.terms + begin) * n;
+    double* const to = call.sums + piece * n;
+    if (n == 1) {
+        *to = sum(from, static_cast<std::size_t>(end - begin));
+        return;
+    }
+    for (std::int64_t i = 0; i < n; ++i) to[i] = 0;
+    for (std::int64_t term = 0; term < end - begin; ++term) {
+        const T* const x = from + term * n;
+#pragma GCC ivdep
+        for (std::int64_t i = 0; i < n; ++i) to[i] += static_cast<double>(x[i]);
+    }
+}
+
 static void rescale(const PointwiseCall& call) {
     in_parallel(pieces_of(call.shape.count), call.threads, [&](const std::int64_t piece) {
         call.wide ? rescale_piece<double>(call, piece) : rescale_piece<float>(call, piece);
@@ -301,8 +327,14 @@ static void weigh(const PointwiseCall& call) {
     });
 }
 
+static void sum_chunks(const SumCall& call) {
+    in_parallel(call.outer * call.chunks, call.threads, [&](const std::int64_t piece) {
+        call.wide ? sum_chunk<double>(call, piece) : sum_chunk<float>(call, piece);
+    });
+}
+
 extern const PointwiseKernels pointwise_kernels;
-const PointwiseKernels pointwise_kernels = {run, weigh, rescale};
+const PointwiseKernels pointwise_kernels = {run, weigh, rescale, sum_chunks};
 
 }  // inline namespace LOSSMITH_ISA
 }  // namespace lossmith

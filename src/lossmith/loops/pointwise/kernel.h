@@ -46,6 +46,22 @@ static inline std::int64_t pieces_of(const std::int64_t count) {
     return (count + PIECE - 1) / PIECE;
 }
 
+// Numbers in the contiguous shape (outer, terms, inner), to be summed over the terms.
+struct SumCall {
+    std::int64_t outer = 1, terms = 1, inner = 1;
+    const void* from = nullptr;
+    bool wide = false;         // double, else float
+    double* sums = nullptr;    // (outer, chunks, inner), of which the chunks remain to be summed
+    std::int64_t chunks = 1;
+    int threads = 1;
+};
+
+// Terms that are summed in one go.
+static inline std::int64_t terms_of_chunk(const SumCall& call) {
+    const std::int64_t terms = PIECE / (call.inner > 0 ? call.inner : 1);
+    return terms < 32 ? 32 : terms;
+}
+
 struct PointwiseKernels {
     // The loss of every element, its sum and its gradients.
     void (*run)(const PointwiseCall&);
@@ -53,6 +69,8 @@ struct PointwiseKernels {
     void (*weigh)(const PointwiseCall&);
     // The first gradient times the scale, where it lies.
     void (*rescale)(const PointwiseCall&);
+    // The sums of each chunk of terms.
+    void (*sum)(const SumCall&);
 };
 
 }  // namespace lossmith

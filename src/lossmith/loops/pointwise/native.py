@@ -12,7 +12,7 @@ from ...backend import dtypes, native
 from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, divisor_of, reduce, wants_gradient
-from ..fused import empty_number, fused, widened
+from ..fused import empty_number, fused, summed, widened
 from ..masking import hide_rows
 from . import reference
 from .compiled import unreduced
@@ -56,6 +56,8 @@ def pointwise(
             unfit = "the arithmetic is that of integers"
         found = native(formula.name, tensors + extras, unfit, 0 if extras else alike)
         if found:
+            if not all(formula.differentiable):  # what only chooses a branch asks for no gradient
+                tensors = tuple([t if d else t.detach() for t, d in zip(tensors, formula.differentiable, strict=False)])
             if found == 2 or found == 3:  # float32 or float64 throughout
                 compute = result = tensors[0].dtype
             else:
@@ -293,7 +295,7 @@ class _Call:
             gradients = gradients[:count] + [None] * (len(tensors) - count)
         for i, gradient in enumerate(gradients):
             if gradient is not None and gradient.shape != tensors[i].shape:
-                gradients[i] = gradient.sum_to_size(tensors[i].shape).to(tensors[i].dtype)
+                gradients[i] = summed(gradient, tensors[i])
         return value, gradients
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:

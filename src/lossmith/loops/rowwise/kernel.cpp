@@ -8,6 +8,7 @@
 #include <omp.h>
 
 #include <cstddef>
+#include <utility>
 
 #include "lossmith/formula/vocabularies/cpp.h"
 #include "lossmith/native/numbers.h"
@@ -184,18 +185,13 @@ inline T softmax_probabilities(const RowwiseCall& call, const Row<T>& row) {
     const std::size_t size = static_cast<std::size_t>(n);
     T* const g = row.g;
     const auto of_class = [=](const std::size_t i) { return weight ? weight[i] : T(1); };
-    const auto cost_of = [=](const std::size_t i, const T w) {
+    // the loss of a class, and w q, whose sum is the row's mass
+    const auto term = [=](const std::size_t i, const T w) {
         const T q = given[i] * kept + floor, cost = w * (log_total + (greatest - x[i]));
-        return where(q == T(0) && abs(cost) == infinity<T>, T(0), q * cost);
+        return std::pair(where(q == T(0) && abs(cost) == infinity<T>, T(0), q * cost), w * q);
     };
-    double value, mass;  // mass: the sum of w q
-    if (weight) {
-        value = sum_of(size, [=](const std::size_t i) { return cost_of(i, weight[i]); });
-        mass = sum_of(size, [=](const std::size_t i) { return weight[i] * (given[i] * kept + floor); });
-    } else {
-        value = sum_of(size, [=](const std::size_t i) { return cost_of(i, T(1)); });
-        mass = sum_of(size, [=](const std::size_t i) { return given[i] * kept + floor; });
-    }
+    const auto [value, mass] = weight ? sums_of(size, [=](const std::size_t i) { return term(i, weight[i]); })
+                                      : sums_of(size, [=](const std::size_t i) { return term(i, T(1)); });
     if (row.q_gradient) {
         T* const q_gradient = row.q_gradient;
         const T coefficient = kept * row.coefficient;

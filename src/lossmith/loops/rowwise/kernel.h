@@ -53,9 +53,7 @@ inline constexpr std::int64_t FEW_CLASSES = 48;
 
 // Rows of one thread's piece, whose sums are added in their order.
 static inline std::int64_t rows_of_piece(const RowwiseCall& call) {
-    // of a pick only one number of a row is read, so a piece is for filling the gradient
-    const std::int64_t elements = call.loss == RowLoss::pick ? 131072 : 16384;
-    const std::int64_t rows = elements / (call.classes > 0 ? call.classes : 1);
+    const std::int64_t rows = 16384 / (call.classes > 0 ? call.classes : 1);
     return rows < TILE ? (rows < 1 ? 1 : rows) : rows / TILE * TILE;
 }
 
@@ -74,6 +72,7 @@ static inline bool runs_across(const RowwiseCall& call) {
 
 // Room for the input, the target and both gradients of a tile, or for a few rows.
 static inline std::int64_t scratch_of(const RowwiseCall& call) {
+    if (call.loss == RowLoss::pick) return 0;
     const std::int64_t rows = runs_across(call) ? 4 * TILE : 8;
     return (rows * call.classes + 64) * static_cast<std::int64_t>(sizeof(double));
 }
