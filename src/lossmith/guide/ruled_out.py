@@ -153,7 +153,7 @@ _BY_KIND = {
             ("HuberLoss", "SmoothL1Loss"),
             Text(
                 "has no outliers to guard against: shares lie between 0 and 1",
-                "没有需要防备的异常值：占比都在 0 和 1 之间",
+                "没有需要防备的离群点：占比都在 0 和 1 之间",
             ),
         ),
         **dict.fromkeys(

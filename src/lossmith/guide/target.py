@@ -281,7 +281,7 @@ def _judge_noise(target: Target, sample: NDArray[np.int64], design: Array, input
             f"outliers: {worst.outliers:.1%} of the residuals{en} around a first robust fit ({worst.fit.name.en}) lie "
             f"beyond {OUTLIER} robust standard deviations, and {worst.target_outliers:.1%} of the target itself "
             f"(heavy-tailed from {OUTLIERS:.0%} of the residuals)",
-            f"异常值：围绕初步稳健拟合（{worst.fit.name.zh}），{zh}残差中有 {worst.outliers:.1%} 超出 {OUTLIER} 个"
+            f"离群点：围绕初步稳健拟合（{worst.fit.name.zh}），{zh}残差中有 {worst.outliers:.1%} 超出 {OUTLIER} 个"
             f"稳健标准差，目标本身有 {worst.target_outliers:.1%}（残差达到 {OUTLIERS:.0%} 即为重尾）",
         ),
     )

@@ -64,22 +64,22 @@ COUNTS = Leaf(
     "rmse",
 )
 GROSS_OUTLIERS = Leaf(
-    Text("regression with gross outliers", "带大量异常值的回归"),
+    Text("regression with gross outliers", "带大量离群点的回归"),
     "l1",
     Text(
         "with this many outliers no threshold tells them from the rest: under L1Loss every row pulls with the same "
         "force, however far off it is",
-        "异常值多到没有阈值能把它们和其余数据分开：在 L1Loss 下，每一行不论偏离多远，拉力都一样大",
+        "离群点多到没有阈值能把它们和其余数据分开：在 L1Loss 下，每一行不论偏离多远，拉力都一样大",
     ),
     _REGRESSION,
     "median_error",
 )
 OUTLIERS = Leaf(
-    Text("regression with outliers", "带异常值的回归"),
+    Text("regression with outliers", "带离群点的回归"),
     "huber",
     Text(
         "HuberLoss treats rows near the fit as MSELoss does, and an outlier pulls no harder than a row delta away",
-        "HuberLoss 对拟合值附近的行与 MSELoss 相同，而异常值的拉力不会超过偏离 delta 的行",
+        "HuberLoss 对拟合值附近的行与 MSELoss 相同，而离群点的拉力不会超过偏离 delta 的行",
     ),
     _REGRESSION,
     "median_error",
@@ -100,7 +100,7 @@ REGRESSION = Leaf(
     "mse",
     Text(
         "with even noise and no outliers the mean is what to predict, and MSELoss needs the least data to find it",
-        "噪声均匀且没有异常值时，应当预测均值，而 MSELoss 找到均值所需的数据最少",
+        "噪声均匀且没有离群点时，应当预测均值，而 MSELoss 找到均值所需的数据最少",
     ),
     _REGRESSION,
     "rmse",
@@ -240,7 +240,7 @@ _TARGETS = Question(
         "counts",
         yes=COUNTS,
         no=Question(
-            Text("outliers?", "有异常值吗？"),
+            Text("outliers?", "有离群点吗？"),
             "outliers",
             yes=Question(Text("10 % or more?", "达到 10% 吗？"), "gross outliers", yes=GROSS_OUTLIERS, no=OUTLIERS),
             no=Question(Text("growing noise?", "噪声递增吗？"), "growing noise", yes=GROWING_NOISE, no=REGRESSION),
