@@ -1,0 +1,1 @@
+"""The run-time guard, public as `lossmith.guard`."""
