@@ -29,6 +29,7 @@ from .losses.triplet_margin_with_distance import TripletMarginWithDistanceLoss
 
 if TYPE_CHECKING:
     from .guide import choose as choose
+    from .watch import LossMisuse, guard
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "LossMisuse",
     "LossWarning",
     "MSELoss",
     "MarginRankingLoss",
@@ -58,16 +60,21 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "explain_dispatch",
     "functional",
+    "guard",
     "scale",
     "suggest",
 ]
 
 
-# Not in __all__: `from lossmith import *` needs torch alone.
 def __getattr__(name: str) -> Any:
-    """Imports `choose` when it is first asked for: it needs the extra of its name."""
+    """Imports the guard, and `choose`, when they are first asked for."""
+    if name in ("LossMisuse", "guard"):
+        from . import watch
+
+        return getattr(watch, name)
     if name != "choose":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Not in __all__: `from lossmith import *` needs torch alone.
     try:
         from .guide import choose
     except ModuleNotFoundError as error:
@@ -78,4 +85,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), "choose"]
+    return sorted({*globals(), *__all__, "choose"})

@@ -1,8 +1,10 @@
 """Errors and warnings about what a loss is given: each says what came, what was expected and what to write instead."""
 
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 
 import torch
 from torch import Tensor
@@ -137,28 +139,54 @@ def outer_broadcast(loss: str, reduction: str, **tensors: Tensor) -> None:
         return
     result: torch.Size = torch.broadcast_shapes(*(t.shape for t in known))  # type: ignore[no-untyped-call]
     if all(t.numel() < result.numel() for t in known):
-        warn(
+        misuse(
             f"{loss}: {shapes(**tensors)} broadcast to {tuple(result)}, larger than each of them: every row meets "
             f"every other row, which is seldom meant. Give tensors of one shape (target.view_as(input), "
             f"input.squeeze(-1)), or reduction='none' for a matrix of pairs."
         )
 
 
+class _Told(threading.local):
+    elsewhere = False
+
+
+_told = _Told()
+
+
+class told_elsewhere:
+    """Within it `misuse` is silent: somebody who watches the call tells the same."""
+
+    def __enter__(self) -> None:
+        self._before, _told.elsewhere = _told.elsewhere, True
+
+    def __exit__(self, *_: object) -> None:
+        _told.elsewhere = self._before
+
+
+def misuse(message: str) -> None:
+    """`warn` for what the guard tells too, if it is there."""
+    if not torch.compiler.is_compiling() and not _told.elsewhere:
+        warn(message)
+
+
 def warn(message: str) -> None:
     """A LossWarning at the caller's line; none while compiling."""
     if not torch.compiler.is_compiling():
-        warnings.warn(message, LossWarning, stacklevel=_level_of_caller())
+        frame = caller()
+        registry = frame.f_globals.setdefault("__warningregistry__", {})
+        module = frame.f_globals.get("__name__", "")
+        warnings.warn_explicit(message, LossWarning, frame.f_code.co_filename, frame.f_lineno, module, registry)
 
 
-def _level_of_caller() -> int:
-    """The stack level of the first frame outside of lossmith and of torch's Module call."""
-    level, frame = 1, sys._getframe(1)
+def caller() -> FrameType:
+    """The innermost frame outside of lossmith and of torch, whose Module call is one; the outermost if none is."""
+    frame = sys._getframe(1)
     while frame.f_back is not None:
         name = frame.f_globals.get("__name__", "")
         if not name.startswith(("lossmith.", "torch.")) and name != "lossmith":
             break
-        frame, level = frame.f_back, level + 1
-    return level
+        frame = frame.f_back
+    return frame
 
 
 def labels(

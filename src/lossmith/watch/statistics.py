@@ -1,5 +1,10 @@
-"""Numbers that rules ask of a call's tensors, each made on its device without a sync."""
+"""Numbers that rules ask of a call's tensors, each made on its device without a sync.
 
+What a mask or a weight of 0 leaves out of the loss is left out here too. Of a tensor without elements each is NaN, which
+no comparison holds for.
+"""
+
+import math
 from collections.abc import Callable
 from functools import cache
 
@@ -13,20 +18,64 @@ Statistic = Callable[[Call], Tensor]
 
 @cache
 def minimum(argument: str) -> Statistic:
-    return lambda call: _numbers(call, argument).amin()
+    return lambda call: numbers(call, argument, hidden=math.inf).amin()
 
 
 @cache
 def maximum(argument: str) -> Statistic:
-    return lambda call: _numbers(call, argument).amax()
+    return lambda call: numbers(call, argument, hidden=-math.inf).amax()
+
+
+@cache
+def near(argument: str, value: float, width: float = 0.01) -> Statistic:
+    """How many elements are not further than `width` from `value`."""
+    return lambda call: ((numbers(call, argument) - value).abs() <= width).sum()
 
 
 @cache
 def row_error(argument: str) -> Statistic:
-    """How far the sums over the classes are from 1, at most."""
-    return lambda call: (_numbers(call, argument).sum(call.class_dim() or 0) - 1).abs().amax()
+    """How far the sums over the classes are from 1, at most, beyond the rounding of the dtype."""
+    return lambda call: (
+        (numbers(call, argument).sum(call.class_dim() or 0) - 1).abs().amax() - rounding(call.arguments[argument])
+    )
 
 
-def _numbers(call: Call, argument: str) -> Tensor:
-    given: Tensor = call.arguments[argument]
-    return given.detach().to(torch.float32 if given.dtype != torch.float64 else given.dtype)
+@cache
+def log_error(argument: str, dim: int | None = None) -> Statistic:
+    """How far log sum exp over a dimension, else over the classes, is from 0, at most, beyond rounding."""
+    return lambda call: (
+        numbers(call, argument).logsumexp(dim if dim is not None else call.class_dim() or 0).abs().amax()
+        - rounding(call.arguments[argument])
+    )
+
+
+def numbers(call: Call, argument: str, hidden: float = math.nan) -> Tensor:
+    """A tensor of the call as float32 or float64, detached, with `hidden` where nothing counts."""
+    given: Tensor = call.result if argument == "result" else call.arguments[argument]
+    wide = given.detach().to(torch.float64 if given.dtype == torch.float64 else torch.float32)
+    if wide.numel() == 0:
+        return wide.new_full((1,) * max(wide.dim(), 1), math.nan)
+    counted = _counted(call, wide)
+    return wide if counted is None else torch.where(counted, wide, hidden)
+
+
+def rounding(given: Tensor) -> float:
+    """The relative rounding of a tensor's dtype; 0 for integers."""
+    return torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0
+
+
+def _counted(call: Call, given: Tensor) -> Tensor | None:
+    """Where neither a mask nor a weight of 0 takes an element out of the loss; None if none can."""
+    classes = call.class_dim()
+    # the weight of a loss with classes is one number a class
+    names = ("mask", "sample_weight", "weight") if classes is None else ("mask", "sample_weight")
+    counted = None
+    for name in names:
+        kept = call.arguments.get(name)
+        if not isinstance(kept, Tensor):
+            continue
+        kept = kept.detach() != 0
+        if classes is not None and kept.dim() == given.dim() - 1:
+            kept = kept.unsqueeze(classes)
+        counted = kept if counted is None else counted & kept
+    return counted

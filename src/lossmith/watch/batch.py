@@ -1,0 +1,75 @@
+"""The numbers that rules ask of one call, on their way to the host: nothing waits for a device."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from ..rule import Call, Numbers, Rule
+from .calls import WatchedCall
+
+Statistic = Callable[[Call], Tensor]
+
+FIRST = 8
+"""So many calls from one place are looked at, one after the other."""
+RARELY = 1024
+"""Then the 16th, 32nd, 64th, ... and at last one in so many."""
+
+
+def due(calls: int) -> bool:
+    """Whether the values of this call, counted from 1 at its place, are looked at."""
+    return calls <= FIRST or calls & (calls - 1) == 0 or calls % RARELY == 0
+
+
+def readable(call: WatchedCall) -> bool:
+    """Whether its tensors are plain ones with values, outside of every mode, trace and captured graph."""
+    if _get_current_dispatch_mode() is not None or torch._C._is_tracing():
+        return False
+    tensors = list(call.tensors())
+    if any(type(t) not in (Tensor, torch.nn.Parameter) or t.layout != torch.strided or t.is_meta for t in tensors):
+        return False
+    return not (any(t.is_cuda for t in tensors) and torch.cuda.is_current_stream_capturing())
+
+
+class Batch:
+    """What rules asked of a call that is over; its tensors are not kept alive."""
+
+    def __init__(self, call: Call, rules: Sequence[Rule], answers: Mapping[Statistic, Tensor]) -> None:
+        self.call, self._rules = call, rules
+        self._position = {statistic: position for position, statistic in enumerate(answers)}
+        self._event: torch.cuda.Event | None = None
+        numbers = _gathered(list(answers.values()))
+        if numbers.is_cuda:
+            host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
+            host.copy_(numbers, non_blocking=True)
+            self._event = torch.cuda.Event()
+            self._event.record(torch.cuda.current_stream(numbers.device))
+            numbers = host
+        self._numbers = numbers
+
+    def arrived(self) -> bool:
+        """Whether the numbers can be looked at without waiting; those of other devices wait for the end."""
+        return self._numbers.is_cpu and (self._event is None or self._event.query())
+
+    def wait(self) -> None:
+        if self._event is not None:
+            self._event.synchronize()
+
+    def numbers(self) -> list[tuple[Rule, Numbers]]:
+        """What each rule asked for, by its own names."""
+        found = self._numbers.tolist()
+        return [
+            (rule, {name: found[self._position[read]] for name, read in rule.values.reads.items()})
+            for rule in self._rules
+            if rule.values
+        ]
+
+
+def _gathered(numbers: Sequence[Tensor]) -> Tensor:
+    """One small tensor, on the device where the numbers are."""
+    if not numbers:
+        return torch.empty(0)
+    device = next((n.device for n in numbers if n.device.type != "cpu"), numbers[0].device)
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    return torch.stack([n.detach().to(device, dtype, non_blocking=True).reshape(()) for n in numbers])

@@ -1,0 +1,153 @@
+"""`lossmith.guard`: the mode of torch that sees each call, and what is done with what is found."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+from torch.compiler import is_compiling
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode, _push_mode
+
+from ..card import Language
+from .judge import SEEN, Judge, Place
+from .report import Finding, Report
+
+Mode = Literal["warn", "error", "collect"]
+
+
+class LossMisuse(Exception):
+    """A loss that is held wrongly, raised by the guard in mode ``"error"``; ``finding`` has the parts of its message."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(str(finding))
+        self.finding = finding
+
+    def __reduce__(self) -> tuple[type["LossMisuse"], tuple[Finding]]:
+        return LossMisuse, (self.finding,)
+
+
+class guard:
+    """Watches the losses of lossmith and of torch.nn, and tells when one is held wrongly.
+
+    It sees the calls of this thread, those that have gradients switched on, in eager mode: not those of other threads,
+    of compiled graphs, of torch.func's transforms, or that backward() makes (the second run of a checkpoint). Results,
+    gradients and random numbers are what they are without it.
+
+    Args:
+        mode: ``"warn"``: a :class:`lossmith.LossWarning` for each rule and line. ``"error"``: raises
+            :class:`lossmith.LossMisuse`, after what torch itself raises; what is harmless is a warning. ``"collect"``:
+            nothing but the report.
+        language: of messages, ``"en"`` or ``"zh"``.
+
+    Raises:
+        ValueError: another mode or language.
+
+    As a context it gives the report, whose ``findings`` have ``rule``, ``code``, ``severity``, ``message``,
+    ``evidence``, ``where`` (``file:line``) and ``fix``.
+
+    >>> import torch, lossmith
+    >>> logits = torch.randn(8, 3, requires_grad=True)
+    >>> with lossmith.guard("collect") as report:
+    ...     loss = torch.nn.functional.cross_entropy(logits.softmax(1), torch.zeros(8, dtype=torch.long))
+    >>> [finding.rule for finding in report.findings]
+    ['softmax-into-cross-entropy']
+    """
+
+    def __init__(self, mode: Mode = "warn", *, language: Language = "en") -> None:
+        _check(mode, language)
+        self._mode: Mode = mode
+        self._language: Language = language
+        self._entered: list[Watch] = []
+
+    def __enter__(self) -> Report:
+        watch = Watch(self._mode, self._language)
+        self._entered.append(watch)
+        _push_mode(watch)
+        return watch.judge.report
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        watch = self._entered.pop()
+        _remove(watch)
+        if kind is None:
+            watch.judge.close()
+
+    @staticmethod
+    def enable(mode: Mode = "warn", *, language: Language = "en") -> Report:
+        """Watches from now on, until :meth:`disable`, and gives the report. It covers this thread alone: call it in
+        each thread that computes losses. Called again, it starts anew in the new mode.
+        """
+        _check(mode, language)
+        guard.disable()
+        watch = _thread.watch = Watch(mode, language)
+        _push_mode(watch)
+        return watch.judge.report
+
+    @staticmethod
+    def disable() -> None:
+        """Ends what :meth:`enable` began in this thread; nothing happens if nothing did."""
+        watch, _thread.watch = _thread.watch, None
+        if watch is not None:
+            _remove(watch)
+            watch.judge.close()
+
+
+class Watch(TorchFunctionMode):
+    """Lets all calls pass but those that `Judge` is for."""
+
+    def __init__(self, mode: Mode, language: Language) -> None:
+        super().__init__()
+        self.judge = Judge(_TELL[mode], language, again=mode == "error")
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in SEEN and not is_compiling():
+            return self.judge.call(func, args, kwargs or {})
+        return func(*args, **kwargs) if kwargs else func(*args)
+
+
+class _Thread(threading.local):
+    watch: Watch | None = None
+
+
+_thread = _Thread()
+
+
+def _collect(finding: Finding, place: Place, error: Exception | None, new: bool) -> None:
+    pass
+
+
+def _warn(finding: Finding, place: Place, error: Exception | None, new: bool) -> None:
+    if new:
+        place.warn(str(finding))
+
+
+def _raise(finding: Finding, place: Place, error: Exception | None, new: bool) -> None:
+    if error is not None:
+        error.add_note(str(finding))
+    elif finding.severity == "info":
+        _warn(finding, place, error, new)
+    else:
+        raise LossMisuse(finding)
+
+
+_TELL = {"warn": _warn, "error": _raise, "collect": _collect}
+
+
+def _check(mode: str, language: str) -> None:
+    for name, value, choices in (("mode", mode, get_args(Mode)), ("language", language, get_args(Language))):
+        if value not in choices:
+            raise ValueError(
+                f"lossmith.guard: {value!r} is not a valid value for {name}; write one of "
+                f"{', '.join(map(repr, choices))}"
+            )
+
+
+def _remove(watch: Watch) -> None:
+    """Takes a mode out of this thread's stack, wherever it stands: others may have come after it."""
+    if watch not in _get_current_function_mode_stack():
+        return
+    above = []
+    while (top := _pop_mode()) is not watch:
+        above.append(top)
+    for mode in reversed(above):
+        _push_mode(mode)

@@ -1,0 +1,240 @@
+"""One guard at work: it asks the rules of each call of a loss, and of each backward(), and tells what they say."""
+
+import warnings
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import checks
+from ..card import Language, Text
+from ..checks import LossWarning
+from ..rule import Rule
+from ..rules import all_rules
+from .batch import Batch, Statistic, due, readable
+from .calls import WATCHED, Watched, WatchedCall, bind
+from .provenance import leaves
+from .report import Finding, Report
+
+SEEN = frozenset({*WATCHED, Tensor.backward})
+"""What `Judge.call` is for."""
+
+Said = list[tuple[Rule, Text]]
+
+
+class Place:
+    """One place in the program that computes one loss, or calls backward()."""
+
+    __slots__ = ("calls", "file", "line", "module", "rules", "streaks", "told")
+
+    def __init__(self, frame: FrameType, rules: Sequence[Rule]) -> None:
+        self.file, self.line = frame.f_code.co_filename, frame.f_lineno
+        self.module = frame.f_globals.get("__name__", "")
+        self.calls = 0
+        self.rules = rules
+        """Those that are asked here."""
+        self.told: set[str] = set()
+        """The names of those that have spoken here."""
+        self.streaks: dict[str, int] = {}
+        """How many batches in a row have agreed with a rule."""
+
+    def leave_out(self, rule: Rule) -> None:
+        self.rules = [other for other in self.rules if other is not rule]
+
+    def warn(self, message: str) -> None:
+        """A LossWarning at this line."""
+        warnings.warn_explicit(message, LossWarning, self.file, self.line, self.module)
+
+
+Tell = Callable[[Finding, Place, Exception | None, bool], None]
+"""Is called with a finding, its place, what the call raised, and whether the finding is new."""
+
+
+class Backward:
+    """See `rule.Backward`."""
+
+    def __init__(self, tensor: Tensor, losses: tuple[str, ...], differentiable: bool) -> None:
+        self.tensor, self.losses, self.differentiable = tensor, losses, differentiable
+
+    def leaves(self) -> list[Tensor] | None:
+        return leaves(self.tensor)
+
+
+class Judge:
+    """Asks the rules and keeps the report.
+
+    again: whether rules that have spoken at a place are asked there again.
+    """
+
+    def __init__(self, tell: Tell, language: Language = "en", again: bool = False) -> None:
+        self.report = Report()
+        self._tell, self._language, self._again = tell, language, again
+        self._places: dict[tuple[Any, int, str], Place] = {}
+        self._pending: deque[tuple[Place, Batch]] = deque()
+        self._losses: dict[str, bool] = {}
+        """The losses since the last backward(), and whether a result of theirs had a gradient to give."""
+
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Makes a call of what is in `SEEN`, and judges it."""
+        if not torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            return function(*args, **kwargs)
+        watched = WATCHED.get(function)
+        if watched is None:
+            return self._backward(function, args, kwargs)
+        try:
+            with checks.told_elsewhere():
+                result = function(*args, **kwargs)
+        except Exception as error:
+            self._loss(watched, args, kwargs, None, error)
+            raise
+        self._loss(watched, args, kwargs, result, None)
+        return result
+
+    def close(self) -> None:
+        """Waits for the numbers that are still on their way, and judges them."""
+        while self._pending:
+            place, batch = self._pending.popleft()
+            batch.wait()
+            self._say(place, self._by_values(place, batch))
+
+    # ----- what is seen -----
+
+    def _loss(
+        self,
+        watched: Watched,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        result: Tensor | None,
+        error: Exception | None,
+    ) -> None:
+        arguments = bind(watched, args, kwargs)
+        if arguments is None:
+            return
+        self.report.calls += 1
+        place = self._place(watched.loss, _rules_of(watched.loss))
+        place.calls += 1
+        with torch._C.DisableTorchFunction():
+            call = WatchedCall(watched.loss, watched.own, arguments, result, error)
+            if result is not None:
+                self._losses[watched.loss] = self._losses.get(watched.loss, False) or result.requires_grad
+            said = self._at_once(place, call)
+            said += self._batch(place, call, [rule for rule, _ in said])
+        self._say(place, said, error)
+        while self._pending and self._pending[0][1].arrived():
+            earlier, batch = self._pending.popleft()
+            self._say(earlier, self._by_values(earlier, batch))
+
+    def _backward(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        losses, self._losses = self._losses, {}
+        place = self._place("backward", _rules_of("backward"))
+        with torch._C.DisableTorchFunction():
+            seen = Backward(args[0], tuple(losses), any(losses.values()))
+            said = [
+                (rule, text)
+                for rule in place.rules
+                if rule.at_backward and (text := self._ask(rule, place, rule.at_backward, seen)) is not None
+            ]
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            self._say(place, said, error)
+            raise
+        self._say(place, said)
+        return result
+
+    # ----- how it is judged -----
+
+    def _at_once(self, place: Place, call: WatchedCall) -> Said:
+        return [
+            (rule, text)
+            for rule in place.rules
+            if rule.at_once and (text := self._ask(rule, place, rule.at_once, call)) is not None
+        ]
+
+    def _batch(self, place: Place, call: WatchedCall, done: Sequence[Rule]) -> Said:
+        """Reads the values of a call, if it is time; what they say, if that is known at once."""
+        if call.error is None and not due(place.calls):
+            return []
+        rules = [
+            rule
+            for rule in place.rules
+            if rule.values
+            and rule not in done
+            and (call.error is None or rule.values.batches == 1)
+            and self._ask(rule, place, rule.values.applies, call)
+        ]
+        if not rules or not readable(call):
+            return []
+        answers: dict[Statistic, Tensor] = {}
+        with torch.no_grad():
+            rules = [rule for rule in rules if self._ask(rule, place, _read, rule, call, answers)]
+            batch = Batch(call.faded(), rules, answers)
+        if batch.arrived():
+            return self._by_values(place, batch)
+        if call.error is None:
+            self._pending.append((place, batch))
+        return []
+
+    def _by_values(self, place: Place, batch: Batch) -> Said:
+        said: Said = []
+        for rule, numbers in batch.numbers():
+            assert rule.values is not None
+            text = self._ask(rule, place, rule.values.says, batch.call, numbers)
+            place.streaks[rule.name] = place.streaks.get(rule.name, 0) + 1 if text is not None else 0
+            if text is not None and place.streaks[rule.name] >= rule.values.batches:
+                said.append((rule, text))
+        return said
+
+    def _ask(self, rule: Rule, place: Place, question: Callable[..., Any], *about: Any) -> Any:
+        """What a rule answers. A rule that fails must not stop the program that it watches."""
+        try:
+            return question(*about)
+        except Exception as error:
+            place.leave_out(rule)
+            place.warn(f"lossmith's rule {rule.name} failed at this call; please report it: {error!r}")
+            return None
+
+    # ----- what is told -----
+
+    def _say(self, place: Place, said: Said, error: Exception | None = None) -> None:
+        findings = []
+        for rule, evidence in said:
+            finding = Finding.of(rule, evidence, f"{place.file}:{place.line}", self._language)
+            new = rule.name not in place.told
+            findings.append((finding, new))
+            if new:
+                place.told.add(rule.name)
+                self.report.findings.append(finding)
+            if not self._again:
+                place.leave_out(rule)
+        for finding, new in findings:
+            self._tell(finding, place, error, new)
+
+    def _place(self, kind: str, rules: Sequence[Rule]) -> Place:
+        frame = checks.caller()
+        key = (frame.f_code, frame.f_lineno, kind)
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = Place(frame, rules)
+        return place
+
+
+def _read(rule: Rule, call: WatchedCall, answers: dict[Statistic, Tensor]) -> bool:
+    """Computes what a rule asks for, unless another has asked for it."""
+    assert rule.values is not None
+    for read in rule.values.reads.values():
+        if read not in answers:
+            answers[read] = read(call)
+    return True
+
+
+@cache
+def _rules_of(kind: str) -> tuple[Rule, ...]:
+    """The rules about a loss that are seen at run time; of "backward", those about that."""
+    if kind == "backward":
+        return tuple(rule for rule in all_rules().values() if rule.at_backward)
+    return tuple(rule for rule in all_rules().values() if kind in rule.losses and (rule.at_once or rule.values))
