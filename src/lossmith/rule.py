@@ -185,6 +185,7 @@ class Rule:
     code: str
     name: str
     severity: Severity
+    """Of a finding it is `severity_of(loss)`."""
     losses: tuple[str, ...]
     """The functions that it is about."""
     what: Text
@@ -207,3 +208,9 @@ class Rule:
     """What a call of backward() shows: such a finding is told at its line."""
     in_source: Callable[[Site], Text | None] | None = None
     """What a place in the source shows; None if it shows nothing."""
+    harmless: tuple[str, ...] = ()
+    """Those of the functions whose numbers it leaves as they are: with them it is no more than an info."""
+
+    def severity_of(self, loss: str) -> Severity:
+        """How bad it is with that function: the severity of a finding."""
+        return "info" if loss in self.harmless else self.severity

@@ -29,9 +29,10 @@ Said = list[tuple[Rule, Text]]
 class Place:
     """One place in the program that computes one loss, or calls backward()."""
 
-    __slots__ = ("calls", "file", "line", "module", "rules", "streaks", "told")
+    __slots__ = ("calls", "file", "kind", "line", "module", "rules", "streaks", "told")
 
-    def __init__(self, frame: FrameType, rules: Sequence[Rule]) -> None:
+    def __init__(self, frame: FrameType, kind: str, rules: Sequence[Rule]) -> None:
+        self.kind = kind
         self.file, self.line = frame.f_code.co_filename, frame.f_lineno
         self.module = frame.f_globals.get("__name__", "")
         self.calls = 0
@@ -203,7 +204,7 @@ class Judge:
     def _say(self, place: Place, said: Said, error: Exception | None = None) -> None:
         findings = []
         for rule, evidence in said:
-            finding = Finding.of(rule, evidence, f"{place.file}:{place.line}", self._language)
+            finding = Finding.of(rule, evidence, f"{place.file}:{place.line}", place.kind, self._language)
             new = rule.name not in place.told
             findings.append((finding, new))
             if new:
@@ -219,7 +220,7 @@ class Judge:
         key = (frame.f_code, frame.f_lineno, kind)
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = Place(frame, rules)
+            place = self._places[key] = Place(frame, kind, rules)
         return place
 
 

@@ -31,11 +31,11 @@ class Finding:
         return _LINE(self.language).format(**asdict(self))
 
     @classmethod
-    def of(cls, rule: Rule, evidence: Text, where: str, language: Language) -> "Finding":
+    def of(cls, rule: Rule, evidence: Text, where: str, loss: str, language: Language) -> "Finding":
         return cls(
             rule=rule.name,
             code=rule.code,
-            severity=rule.severity,
+            severity=rule.severity_of(loss),
             message=rule.what(language),
             evidence=evidence(language),
             where=where,
