@@ -7,11 +7,13 @@ import typer
 import lossmith
 
 from .bench import bench
+from .check import check
 from .choose import choose
 from .doctor import doctor
 from .explain import explain
 from .list import list_losses
 from .plot import plot
+from .rules import rules
 from .tree import tree
 
 app = typer.Typer(
@@ -23,11 +25,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(bench)
+app.command(context_settings={"allow_interspersed_args": False})(check)
 app.command()(choose)
 app.command()(doctor)
 app.command()(explain)
 app.command("list")(list_losses)
 app.command()(plot)
+app.command()(rules)
 app.command()(tree)
 
 

@@ -59,14 +59,14 @@ class guard:
         self._entered: list[Watch] = []
 
     def __enter__(self) -> Report:
-        watch = Watch(self._mode, self._language)
+        watch = _watch(self._mode, self._language)
         self._entered.append(watch)
         _push_mode(watch)
         return watch.judge.report
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         watch = self._entered.pop()
-        _remove(watch)
+        remove(watch)
         if kind is None:
             watch.judge.close()
 
@@ -77,7 +77,7 @@ class guard:
         """
         _check(mode, language)
         guard.disable()
-        watch = _thread.watch = Watch(mode, language)
+        watch = _thread.watch = _watch(mode, language)
         _push_mode(watch)
         return watch.judge.report
 
@@ -86,16 +86,16 @@ class guard:
         """Ends what :meth:`enable` began in this thread; nothing happens if nothing did."""
         watch, _thread.watch = _thread.watch, None
         if watch is not None:
-            _remove(watch)
+            remove(watch)
             watch.judge.close()
 
 
 class Watch(TorchFunctionMode):
     """Lets all calls pass but those that `Judge` is for."""
 
-    def __init__(self, mode: Mode, language: Language) -> None:
+    def __init__(self, judge: Judge) -> None:
         super().__init__()
-        self.judge = Judge(_TELL[mode], language, again=mode == "error")
+        self.judge = judge
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -133,6 +133,10 @@ def _raise(finding: Finding, place: Place, error: Exception | None, new: bool) -
 _TELL = {"warn": _warn, "error": _raise, "collect": _collect}
 
 
+def _watch(mode: Mode, language: Language) -> Watch:
+    return Watch(Judge(_TELL[mode], language, again=mode == "error"))
+
+
 def _check(mode: str, language: str) -> None:
     for name, value, choices in (("mode", mode, get_args(Mode)), ("language", language, get_args(Language))):
         if value not in choices:
@@ -142,7 +146,7 @@ def _check(mode: str, language: str) -> None:
             )
 
 
-def _remove(watch: Watch) -> None:
+def remove(watch: Watch) -> None:
     """Takes a mode out of this thread's stack, wherever it stands: others may have come after it."""
     if watch not in _get_current_function_mode_stack():
         return
