@@ -1,7 +1,7 @@
 """Numbers that rules ask of a call's tensors, each made on its device without a sync.
 
-What a mask or a weight of 0 leaves out of the loss is left out here too. Of a tensor without elements each is NaN, which
-no comparison holds for.
+What a mask or a weight of 0 leaves out of the loss is left out here too. Of a tensor without elements each is NaN, for
+which no comparison holds.
 """
 
 import math

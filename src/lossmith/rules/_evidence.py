@@ -1,0 +1,135 @@
+"""Evidence that several rules go by: which operation stands before a loss, and what its numbers look like."""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+
+from ..card import Text
+from ..rule import Call, Known, Numbers, Site
+from ..watch.statistics import Statistic, maximum, minimum, near, row_error
+
+PROBABILITIES = frozenset({"softmax", "sigmoid"})
+LOGARITHMS = frozenset({"log_softmax", "logsigmoid", "log"})
+LAYERS = frozenset(
+    {
+        *("linear", "lazy_linear", "addmm", "bilinear", "convolution", "conv1d", "conv2d", "conv3d"),
+        *("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+    }
+)
+"""They end in a sum of products: any number may come out."""
+ACTIVATIONS = frozenset(
+    {
+        *("relu", "relu6", "leaky_relu", "prelu", "prelu_kernel", "elu", "selu", "celu", "gelu", "silu", "mish"),
+        *("hardswish", "tanh", "softplus"),
+    }
+)
+"""Their results are neither probabilities nor logarithms of them."""
+
+
+# ----- the last operation -----
+
+
+def comes_from(argument: str, operations: Collection[str]) -> Callable[[Call], Text | None]:
+    """Judges a call by the operation that made an argument."""
+
+    def judge(call: Call) -> Text | None:
+        origin = call.origin(argument)
+        return last_operation(argument, origin.op) if origin is not None and origin.op in operations else None
+
+    return judge
+
+
+def is_written(argument: str, operations: Collection[str]) -> Callable[[Site], Text | None]:
+    """Judges a place in the source by the operation that made an argument; a column of a softmax is a softmax."""
+
+    def judge(site: Site) -> Text | None:
+        known = given(site, argument)
+        if known.op == "select" and known.of is not None:
+            known = known.of
+        return last_operation(argument, known.op) if known.op in operations else None
+
+    return judge
+
+
+def given(site: Site, argument: str) -> Known:
+    """An argument of a call; nothing is known of it where the place is no call."""
+    return site.arguments.get(argument, Known()) if site.kind == "call" else Known()
+
+
+def last_operation(argument: str, operation: str) -> Text:
+    operation = {"addmm": "linear"}.get(operation, operation)
+    return Text(f"the last operation before {argument} is {operation}", f"{argument} 之前的最后一个运算是 {operation}")
+
+
+def along_classes(call: Call, argument: str) -> bool | None:
+    """Whether the softmax that made an argument ran along the classes; None where that can't be told."""
+    origin, classes = call.origin(argument), call.class_dim()
+    if origin is None or classes is None or not origin.whole:
+        return None
+    shape = call.arguments[argument].shape
+    if origin.dim is not None:
+        return origin.dim % len(shape) == classes
+    if origin.own_dim is None or origin.shape is None or math.prod(origin.shape) != shape.numel():
+        return None
+    # a view hid the dimension, but not how many numbers were normalised together
+    return None if origin.shape[origin.own_dim] == shape[classes] else False
+
+
+# ----- the values -----
+
+ABOVE_LOGARITHMS = 0.05
+"""Above this nothing is the logarithm of a probability, not even with an epsilon added to it."""
+
+ROUNDING = 1e-3
+"""What sums of float32 may be off by."""
+
+PROOF = 16
+"""So many numbers close to a bound, and none beyond it, say that there is a bound.
+
+A smooth distribution that crosses the bound has about as many numbers shortly behind it as shortly before: that all of
+them are before it has a chance of 2^-16, in each of several batches.
+"""
+
+ROWS: Mapping[str, Statistic] = {
+    "minimum": minimum("input"),
+    "maximum": maximum("input"),
+    "row_error": row_error("input"),
+}
+"""What `are_rows_of_probabilities` asks for."""
+
+SQUASHED: Mapping[str, Statistic] = {
+    "minimum": minimum("input"),
+    "maximum": maximum("input"),
+    "near_0": near("input", 0),
+    "near_1": near("input", 1),
+}
+"""What `are_squashed` asks for."""
+
+
+def are_rows_of_probabilities(numbers: Numbers) -> bool:
+    return numbers["minimum"] >= 0 and numbers["maximum"] <= 1 and numbers["row_error"] <= ROUNDING
+
+
+def are_squashed(numbers: Numbers) -> bool:
+    """Whether numbers crowd at 0 and at 1 and never leave: logits that happen to lie in between do not."""
+    return (
+        numbers["minimum"] >= 0
+        and numbers["maximum"] <= 1
+        and numbers["near_0"] >= PROOF
+        and numbers["near_1"] >= PROOF
+    )
+
+
+def squashed(numbers: Numbers) -> Text:
+    near_0, near_1 = int(numbers["near_0"]), int(numbers["near_1"])
+    return Text(
+        f"the input never leaves [0, 1], though {near_0} numbers lie within 0.01 of 0 and {near_1} within 0.01 of 1, "
+        "as behind a sigmoid",
+        f"输入从不超出 [0, 1]，却有 {near_0} 个数距 0 不到 0.01、{near_1} 个数距 1 不到 0.01，"
+        "与经过 sigmoid 的结果无异",
+    )
+
+
+PROBABILITY_ROWS = Text(
+    "the input lies between 0 and 1 and sums to 1 over the classes, as probabilities do",
+    "输入都在 0 与 1 之间，且沿类别维之和为 1，与概率无异",
+)
