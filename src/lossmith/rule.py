@@ -149,6 +149,8 @@ class Known:
     ..., torch's own shorter names; empty where that is unknown."""
     detached: bool = False
     """Whether `detach`, `data`, `item`, `numpy`, `torch.tensor(...)` or an argmax cut it from its gradient."""
+    reshaped: bool = False
+    """Whether a view or an index that may change its sizes was seen through since."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from .check import check
 from .choose import choose
 from .doctor import doctor
 from .explain import explain
+from .lint import lint
 from .list import list_losses
 from .plot import plot
 from .rules import rules
@@ -29,6 +30,7 @@ app.command(context_settings={"allow_interspersed_args": False})(check)
 app.command()(choose)
 app.command()(doctor)
 app.command()(explain)
+app.command()(lint)
 app.command("list")(list_losses)
 app.command()(plot)
 app.command()(rules)
