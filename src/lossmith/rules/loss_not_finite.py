@@ -1,0 +1,141 @@
+"""LM212: a loss that is NaN or infinite, and which operand brought it."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..card import Text
+from ..losses import all_losses
+from ..rule import Call, Numbers, Rule, Values
+
+
+def _operands(call: Call) -> list[str]:
+    return [name for name, given in call.arguments.items() if isinstance(given, Tensor) and given.is_floating_point()]
+
+
+def _which(call: Call, is_so: Callable[[Tensor], Tensor]) -> Tensor:
+    """The operands that hold such a number, as the bits of one: the first is 1, the second 2, the third 4."""
+    bits = [is_so(call.arguments[name].detach()).any() * 2**place for place, name in enumerate(_operands(call))]
+    return torch.stack(bits).sum() if bits else torch.zeros(())
+
+
+def _nan(call: Call) -> Tensor:
+    return _which(call, torch.isnan)
+
+
+def _infinite(call: Call) -> Tensor:
+    return _which(call, torch.isinf)
+
+
+def _result(call: Call) -> Tensor:
+    assert call.result is not None
+    return call.result.detach()
+
+
+def _counted(call: Call) -> Tensor:
+    """How many labels are not ignored; 1 where there are none to ignore."""
+    target = call.arguments.get("target")
+    if not isinstance(target, Tensor) or "ignore_index" not in call.arguments or target.is_floating_point():
+        return torch.ones(())
+    return (target != call.arguments["ignore_index"]).sum()
+
+
+def _applies(call: Call) -> bool:
+    return call.result is not None and call.result.dim() == 0 and call.result.requires_grad
+
+
+def _says(call: Call, numbers: Numbers) -> Text | None:
+    if math.isfinite(numbers["result"]):
+        return None
+    value = "NaN" if math.isnan(numbers["result"]) else f"{numbers['result']}"
+    found = Text(f"the loss is {value}, ", f"损失为 {value}，")
+    cause = _cause(call, numbers)
+    return Text(found.en + cause.en, found.zh + cause.zh)
+
+
+def _cause(call: Call, numbers: Numbers) -> Text:
+    for kind, zh in (("nan", "NaN"), ("infinite", "无穷大")):
+        names = [name for place, name in enumerate(_operands(call)) if int(numbers[kind]) >> place & 1]
+        if names:
+            en = "NaN" if kind == "nan" else "infinite numbers"
+            return Text(f"and {' and '.join(names)} had {en} before", f"而 {'、'.join(names)} 中此前已有 {zh}")
+    if any(call.arguments[name].numel() == 0 for name in _operands(call)):
+        return Text("for an operand has no elements: the mean is 0/0", "因为有操作数不含任何元素：均值为 0/0")
+    if numbers["counted"] == 0:
+        return Text("for every label is ignored: the mean is 0/0", "因为所有标签都被忽略：均值为 0/0")
+    return Text(
+        "though all operands are finite: it overflowed, took the logarithm of 0, or divided by 0",
+        "而所有操作数都是有限值：是计算中溢出、对 0 取对数，或除以 0",
+    )
+
+
+RULE = Rule(
+    code="LM212",
+    name="loss-not-finite",
+    severity="error",
+    losses=tuple(all_losses()),
+    what=Text(
+        "The loss that is trained on is NaN or infinite.",
+        "用于训练的损失为 NaN 或无穷大。",
+    ),
+    why=Text(
+        "A NaN in one element makes every gradient of the mean NaN, and one step makes every weight NaN: nothing that "
+        "the network computes after it is a number. An infinite loss often comes a few steps before: a squared error "
+        "of 2e19 is inf in float32, while its gradient is still finite. A mean over nothing is 0/0, and so is every "
+        "sum that it enters.",
+        "一个元素为 NaN，均值的全部梯度都可能成为 NaN，走一步之后所有权重都是 NaN，此后网络算不出任何数。"
+        "损失为 inf 往往早几步出现：float32 下误差 2e19 的平方就是 inf，而梯度仍是有限值。"
+        "空集的均值是 0/0，凡与之相加的总损失也都成为 NaN。",
+    ),
+    evidence=Text(
+        "At run time a mean or sum that has a gradient, and then which operand held NaN or infinite numbers before. "
+        "Infinite or NaN operands with a finite loss (masked logits, masked rows, zero_infinity) are silent; so are "
+        "reduction='none', from which they may be dropped, and evaluation.",
+        "运行时看带梯度的均值或总和，再看哪个操作数此前已含 NaN 或无穷大。操作数中虽有它们而损失有限"
+        "（被掩蔽的 logits 或行、zero_infinity）不作声；reduction='none'（可自行剔除）与评估阶段也不作声。",
+    ),
+    fix=Text(
+        "Look where the named operand is made (torch.autograd.set_detect_anomaly(True) names the operation); log of a "
+        "softmax is log_softmax; standardise targets; for batches in which nothing counts write lossmith's "
+        'on_empty="zero".',
+        "检查所指操作数的来历（torch.autograd.set_detect_anomaly(True) 会指出运算）；"
+        "对 softmax 取对数应写 log_softmax；"
+        '目标应标准化；可能没有任何有效样本的批次，用 lossmith 的 on_empty="zero"。',
+    ),
+    bad="""\
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+model, criterion = nn.Linear(4, 3), nn.NLLLoss()
+nn.init.constant_(model.bias, 0.0)
+nn.init.constant_(model.weight, 100.0)
+model.weight.data[0] = -100.0
+for _ in range(4):
+    log_p = torch.log(F.softmax(model(torch.rand(8, 4)), dim=1))
+    loss = criterion(log_p, torch.zeros(8, dtype=torch.long))
+    loss.backward()
+""",
+    good="""\
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+model, criterion = nn.Linear(4, 3), nn.NLLLoss()
+nn.init.constant_(model.bias, 0.0)
+nn.init.constant_(model.weight, 100.0)
+model.weight.data[0] = -100.0
+for _ in range(4):
+    log_p = F.log_softmax(model(torch.rand(8, 4)), dim=1)
+    loss = criterion(log_p, torch.zeros(8, dtype=torch.long))
+    loss.backward()
+""",
+    values=Values(
+        {"result": _result, "nan": _nan, "infinite": _infinite, "counted": _counted},
+        _says,
+        batches=1,
+        applies=_applies,
+    ),
+)
