@@ -522,6 +522,7 @@ CARD_WITH_LOGITS = replace(
                 "前面再接 softmax 就做了两次：30 个类别中没有一个能超过 0.086；10 帧中的 5 个标签即使预测得完全确定，"
                 "每个标签也要 4.25，而一无所知时是 5.20。应直接传入 logits（前面接 log_softmax 则没有影响）。",
             ),
+            rule="softmax-into-cross-entropy",
         ),
         *_traps("ctc-with-logits", "logits"),
     ),

@@ -307,6 +307,7 @@ CARD = Card(
                 "$\\tfrac12 \\sum (\\mu^2 + \\sigma^2 - 1 - \\log \\sigma^2)$，"
                 "其他分布用 torch.distributions.kl_divergence。",
             ),
+            rule="kl-input-not-log",
         ),
         Trap(
             "kl-div-outer-broadcast",

@@ -181,6 +181,7 @@ CARD = Card(
                 "前面加 sigmoid 或 tanh 会限制得分：用 tanh 时损失不可能低于 0.313，"
                 "用 sigmoid 时目标 -1 的损失不可能低于 0.693。应直接传入得分。",
             ),
+            rule="sigmoid-into-bce-with-logits",
         ),
         Trap(
             "soft-margin-broadcast",
