@@ -15,7 +15,7 @@ Mode = Literal["warn", "error", "collect"]
 
 
 class LossMisuse(Exception):
-    """A loss that is held wrongly, raised by the guard in mode ``"error"``; ``finding`` has the parts of the message."""
+    """A loss held wrongly, which the guard raises in mode ``"error"``. ``finding`` has the parts of the message."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(str(finding))

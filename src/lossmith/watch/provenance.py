@@ -198,4 +198,4 @@ def _operation(node: Any, name: str) -> str:
     return _NAMES.get(name, name)
 
 
-_NAMES = {"log_sigmoid": "logsigmoid", "clamp_min": "clamp", "clamp_max": "clamp", "hardtanh": "clamp"}
+_NAMES = {"log1_p": "log1p", "log_sigmoid": "logsigmoid", "clamp_min": "clamp", "clamp_max": "clamp", "hardtanh": "clamp"}
