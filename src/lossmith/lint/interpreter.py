@@ -1,8 +1,8 @@
 """Runs source without its numbers: what each name may hold at each place, and what is given to each loss.
 
-Branches whose condition is known are taken, others all; where they meet, a name holds a `Choice`. Functions and classes of
-the files are followed into, with what they are called with. What a loop or a long chain of calls would change further is
-left open: unknown is silent.
+Branches whose condition is known are taken, others all; where they meet, a name holds a `Choice`. Functions and classes
+of the files are followed into, with what they are called with. What a loop or a long chain of calls would change
+further is left open: unknown is silent.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import libcst as cst
 from ..rule import Known, Site
 from . import outside
 from .losses import Form, forms, qualified, with_reduction
-from .source import Source, absolute_module, relative_module
+from .source import SPEAKS, Source, absolute_module, relative_module
 from .values import (
+    PARAMETER,
     Chain,
     Choice,
     Class,
@@ -43,8 +44,10 @@ from .values import (
     Table,
     Value,
     each,
+    in_one,
     join,
     known,
+    named,
     operation,
     options,
     plain,
@@ -129,6 +132,7 @@ class Interpreter:
         self._functions: dict[Source, list[Function]] = {}
         self._instances: dict[Source, list[Instance]] = {}
         self._names_written: dict[int, frozenset[str]] = {}
+        self._speaking: dict[int, bool] = {}
 
     # ----- files -----
 
@@ -140,6 +144,7 @@ class Interpreter:
         for cls in self._classes.get(source, []):
             self._run_methods(cls, self._generic(cls))
         for instance in self._instances.get(source, [])[:MOST_INSTANCES]:
+            instance.names = instance.made_with | instance.names
             self._run_methods(instance.cls, instance, without=instance.methods_called)
 
     def file(self, source: Source) -> File:
@@ -172,14 +177,21 @@ class Interpreter:
             for name, member in part.names.items():
                 if isinstance(member, Function) and name not in done:
                     done.add(name)
-                    self._as_root(self._method(member, instance))
+                    if part is cls or self._speaks(member.node):
+                        self._as_root(self._method(member, instance))
+
+    def _speaks(self, node: cst.CSTNode) -> bool:
+        """Whether a function names anything as losses are named."""
+        if id(node) not in self._speaking:
+            names = (part.value for part in walk(node) if isinstance(part, cst.Name))
+            self._speaking[id(node)] = any(SPEAKS.search(name.encode()) for name in names)
+        return self._speaking[id(node)]
 
     def _generic(self, cls: Class) -> Instance:
         """An object of which nothing but its class is known."""
         if cls.instance is None:
-            cls.instance = Instance(cls)
-            made = self._fill(cls.instance, Arguments(more=True), None)
-            assert made is cls.instance
+            instance = cls.instance = Instance(cls)
+            self._lastingly(lambda: self._fill(instance, Arguments(more=True), None))
         return cls.instance
 
     # ----- names -----
@@ -208,6 +220,14 @@ class Interpreter:
             else:
                 holder.names[name] = before
         return ended, after
+
+    def _lastingly(self, run: Callable[[], object]) -> None:
+        """Runs something whose writing no branch takes back."""
+        logs, self._logs = self._logs, []
+        try:
+            run()
+        finally:
+            self._logs = logs
 
     def _meet(self, branches: Sequence[Written]) -> None:
         """Writes what names hold after any one of the branches."""
@@ -241,7 +261,7 @@ class Interpreter:
             scope = scope.outer
         if name in outside.BUILTINS:
             return Outside(f"builtins.{name}")
-        return Data(Known(name=name))
+        return Data(name=name)
 
     def _from_star(self, star: Value, name: str) -> Value | None:
         if isinstance(star, File):
@@ -286,7 +306,7 @@ class Interpreter:
         if node.value is not None:
             self._assign(node.target, self._evaluate(node.value))
         elif self._frame.in_class and isinstance(node.target, cst.Name):
-            self._assign(node.target, self._annotated(node.annotation, Data(Known(name=node.target.value))))
+            self._assign(node.target, self._annotated(node.annotation, Data(name=node.target.value)))
         return False
 
     def _run_AugAssign(self, node: cst.AugAssign) -> bool:
@@ -409,7 +429,7 @@ class Interpreter:
             if isinstance(holder, Scope | Instance):
                 for name in written & holder.names.keys():
                     if isinstance(holder.names[name], Literal):
-                        self._write(holder, name, Data(Known(name=name)))
+                        self._write(holder, name, Data(name=name))
 
     def _written_in(self, node: cst.CSTNode) -> frozenset[str]:
         """The names and attributes that are assigned anywhere in a node."""
@@ -527,7 +547,7 @@ class Interpreter:
                 found = self._module(f"{name}.{what}" if name else what, level)
                 value = found if isinstance(found, File) else None
             if value is None:
-                value = Outside(f"{module.name}.{what}") if isinstance(module, Outside) else Data(Known(name=what))
+                value = Outside(f"{module.name}.{what}") if isinstance(module, Outside) else Data(name=what)
             bound = what if alias.asname is None else None
             if bound is not None:
                 self._write(self._scope_of(bound), bound, value)
@@ -604,7 +624,7 @@ class Interpreter:
             elif isinstance(holder, Criterion) and name in holder.settings:
                 self._assign(receiver, replace(holder, settings={**holder.settings, name: plain(value)}))
             elif isinstance(holder, Data) and isinstance(value, Layer | Chain | Instance | Made):
-                made = Made(holder.known.name)
+                made = Made(holder.name)
                 made.names[name] = value
                 self._assign(receiver, made)
 
@@ -685,7 +705,7 @@ class Interpreter:
     def _value_Name(self, node: cst.Name) -> Value:
         if node.value in ("True", "False", "None"):
             return Literal({"True": True, "False": False, "None": None}[node.value])
-        return _named(self._lookup(node.value), node.value)
+        return named(self._lookup(node.value), node.value)
 
     def _value_Integer(self, node: cst.Integer) -> Value:
         return Literal(node.evaluated_value)
@@ -717,6 +737,8 @@ class Interpreter:
         is_open = False
         for element in node.elements:
             value = self._evaluate(element.value)
+            if isinstance(element, cst.StarredElement):
+                value = in_one(value)
             if not isinstance(element, cst.StarredElement):
                 items.append(value)
             elif isinstance(value, Items | Chain):
@@ -876,7 +898,7 @@ class Interpreter:
 
     def _value_Attribute(self, node: cst.Attribute) -> Value:
         receiver = self._evaluate(node.value)
-        return _named(each(receiver, lambda value: self.attribute(value, node.attr.value, node)), node.attr.value)
+        return named(each(receiver, lambda value: self.attribute(value, node.attr.value, node)), node.attr.value)
 
     def attribute(self, value: Value, name: str, node: cst.CSTNode | None = None) -> Value:
         """What `value.name` is."""
@@ -887,7 +909,7 @@ class Interpreter:
                 found = value.names.get(name) or self._from_stars_of(value, name)
                 if found is None:
                     found = self._module(name, 1, value.source) if value.source.path.name == "__init__.py" else Data()
-                return Data(Known(name=name)) if isinstance(found, Outside) and found.name.startswith(".") else found
+                return Data(name=name) if isinstance(found, Outside) and found.name.startswith(".") else found
             case Instance():
                 return self._instance_attribute(value, name)
             case Class():
@@ -921,7 +943,8 @@ class Interpreter:
                 if method_name in instance.methods_called or name not in self._written_in(method.node):
                     continue
                 instance.methods_called.add(method_name)
-                self._invoke(method.bound(instance), Arguments(more=True))
+                bound = method.bound(instance)
+                self._lastingly(lambda bound=bound: self._invoke(bound, Arguments(more=True)))  # type: ignore[misc]
                 if name in instance.names:
                     return instance.names[name]
         return Method(instance, name)
@@ -968,8 +991,8 @@ class Interpreter:
                 unknown = [entry for name, entry in value.entries.items() if isinstance(name, tuple)]
                 found = value.entries.get(key)
                 if found is None:
-                    found = join(unknown) if unknown else Data(Known(name=str(key)))
-                return _named(found, str(key))
+                    found = join(unknown) if unknown else Data(name=str(key))
+                return named(found, str(key))
             case Data():
                 columns = [self._evaluate(e.slice.value) if isinstance(e.slice, cst.Index) else None for e in node.slice]
                 return outside.indexed(value, columns, key, self._place(node))
@@ -997,6 +1020,8 @@ class Interpreter:
         more = False
         for node in nodes:
             value = self._evaluate(node.value)
+            if node.star == "*":
+                value = in_one(value)
             if node.keyword is not None:
                 named[node.keyword.value] = value
             elif node.star == "*":
@@ -1057,7 +1082,7 @@ class Interpreter:
             case Choice():
                 return each(value, lambda option: self.call(option, arguments, node))
             case Data():
-                return operation("call", None, self._place(node), function=value.known.name)
+                return operation("call", None, self._place(node), function=value.name)
             case _:
                 return Data()
 
@@ -1124,7 +1149,7 @@ class Interpreter:
         default = None if parameter.default is None else self._evaluate(parameter.default)
         if default is not None and not (unknown and isinstance(default, Literal | Data | Items | Table)):
             return default
-        return self._annotated(parameter.annotation, Data(Known(op="parameter", name=name)))
+        return self._annotated(parameter.annotation, Data(PARAMETER, name=name))
 
     def _annotated(self, annotation: cst.Annotation | None, otherwise: Value) -> Value:
         """An object of the class that an annotation names."""
@@ -1151,6 +1176,7 @@ class Interpreter:
             return self._generic(cls) if cls.instance is not None else Data()
         instance = Instance(cls)
         self._fill(instance, arguments, node)
+        instance.made_with = dict(instance.names)
         self._instances.setdefault(self._frame.source, []).append(instance)
         return instance
 
@@ -1245,7 +1271,7 @@ class Interpreter:
     def _call_on_tensor(self, receiver: Data, name: str, arguments: Arguments, node: cst.CSTNode) -> Value:
         if name == "backward" and _is_loss(receiver):
             settings: Mapping[str, Any] = {}
-            site = Site("backward", receiver.known.settings["loss"], settings, {"result": receiver.known})
+            site = Site("backward", receiver.known.settings["loss"], settings, {"result": known(receiver)})
             self._report(self._place(node), [site], receiver.place)
             return Literal(None)
         return outside.tensor_method(receiver, name, arguments.positional, arguments.named, self._place(node))
@@ -1414,15 +1440,6 @@ def _arithmetic(sign: str, left: Any, right: Any) -> Value:
         return Literal(PYTHON[sign](left, right))
     except (ArithmeticError, TypeError, ValueError):
         return Data()
-
-
-def _named(value: Value, name: str) -> Value:
-    """The value as it is known under a name."""
-    if isinstance(value, Data) and value.known.name != name:
-        return replace(value, known=replace(value.known, name=name))
-    if isinstance(value, Choice):
-        return Choice(tuple(_named(option, name) for option in value.options))
-    return value
 
 
 def _setting(value: Value) -> Any:

@@ -107,17 +107,17 @@ def tensor_attribute(value: Data, name: str) -> Value:
         return Method(value, name)
     if value.known.op in ("max", "min", "topk", "sort") and name in ("values", "indices"):
         return value if name == "values" else operation("argmax", value, value.place, dtype="long", detached=True)
-    return Data(Known(name=name))
+    return Data(name=name)
 
 
 def indexed(value: Data, columns: Sequence[Value | None], key: Any, place: Place) -> Value:
     """`tensor[...]`: rows and elementwise results stay what they are, a column of classes does not."""
     if isinstance(key, str):
-        return Data(Known(name=key))
+        return Data(name=key)
     if value.known.op in ("max", "min", "topk", "sort") and key in (0, 1):
         return value if key == 0 else operation("argmax", value, value.place, dtype="long", detached=True)
     if value.known.op in ("call", "parameter", "") or value.known.op in _STATEFUL:
-        return Data(Known(name=value.known.name))
+        return Data(name=value.name)
     if value.known.op in CLASSES:
         chosen = [c for c in columns[1:] if c is not None and not _keeps_dimension(c)]
         return operation("select", value, place) if chosen else reshaped(value)
@@ -220,7 +220,7 @@ def tensor_method(
         if source in (1, 1.0):
             return operation("one_hot", None, place, dtype=tensor.dtype or "float")
     if name in ("fill_", "copy_", "random_", "uniform_", "normal_", "bernoulli_", "zero_"):
-        return Data(Known(name=tensor.name))
+        return Data(name=receiver.name)
     if name not in TENSOR_METHODS and OPERATIONS.get(name, name) not in PARAMETERS:
         return operation("call", None, place, function=name)
     return _function(name, receiver, positional, named, place)

@@ -4,7 +4,7 @@ import json
 import re
 import tokenize
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -33,8 +33,8 @@ class Source:
     """A file that could be parsed."""
 
     path: Path
-    text: str
-    tree: cst.Module
+    text: str = field(repr=False)
+    tree: cst.Module = field(repr=False)
     cells: tuple[tuple[int, int], ...] = ()
     """Of a notebook: for each code cell its number, and how many lines of text are before it."""
 

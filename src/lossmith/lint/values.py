@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_OPTIONS = 8
 """A value with more alternatives than these is as good as unknown."""
+NOTHING = Known()
+PARAMETER = Known(op="parameter")
 DEEPEST = 6
 """So many operations back a tensor is followed."""
 
@@ -28,16 +30,19 @@ class Place:
     """A node of a file."""
 
     source: Source
-    node: cst.CSTNode
+    node: cst.CSTNode = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Data(Value):
     """A tensor, a number, or anything of which no more is known than this."""
 
-    known: Known = Known()
+    known: Known = NOTHING
+    """What made it; its name stands beside it."""
     place: Place | None = field(default=None, compare=False)
     """Where its last operation stands."""
+    name: str = field(default="", compare=False)
+    """Under which it was met last."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +203,8 @@ class Instance(Value):
     core: Value | None = None
     """What it is by a base that is not among the files: a Criterion, a Chain or a Layer."""
     methods_called: set[str] = field(default_factory=set)
+    made_with: dict[str, Value] = field(default_factory=dict)
+    """Its attributes when it had been made."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +225,21 @@ class Made(Value):
 
 Holder = Scope | Class | Instance | Made | File
 """What has names that can be written."""
+
+
+def in_one(value: Value) -> Value:
+    """Of lists that branches or loops have made differently one, open, with the items at their common end."""
+    if not isinstance(value, Choice):
+        return value
+    lists = [option.items for option in value.options if isinstance(option, Items)]
+    if len(lists) < len(value.options):
+        return value
+    end: list[Value] = []
+    for items in zip(*(reversed(items) for items in lists), strict=False):
+        if any(item != items[0] for item in items):
+            break
+        end.insert(0, items[0])
+    return Items(tuple(end), open=True)
 
 
 def options(value: Value) -> tuple[Value, ...]:
@@ -243,8 +265,6 @@ def _same(one: Value, other: Value) -> bool:
         return False
     if isinstance(one, Literal) and isinstance(other, Literal):  # 1 == True == 1.0
         return type(one.value) is type(other.value) and bool(one.value == other.value)
-    if isinstance(one, Data) and isinstance(other, Data):
-        return replace(one.known, name="") == replace(other.known, name="")
     return one == other
 
 
@@ -270,9 +290,9 @@ def plain(value: Value) -> Any:
 def known(value: Value) -> Known:
     """What a rule is told of a value that is no Choice."""
     if isinstance(value, Data):
-        return value.known
+        return replace(value.known, name=value.name) if value.name else value.known
     content = plain(value)
-    return Known() if content is ... else Known(op="literal", value=content)
+    return NOTHING if content is ... else Known(op="literal", value=content)
 
 
 def operation(op: str, of: Value | None = None, place: Place | None = None, **settings: Any) -> Data:
@@ -280,6 +300,15 @@ def operation(op: str, of: Value | None = None, place: Place | None = None, **se
     fields = {name: settings.pop(name) for name in ("dtype", "detached") if name in settings}
     inner = None if of is None else shortened(known(of), DEEPEST)
     return Data(Known(op=op, settings=settings, of=inner, **fields), place)
+
+
+def named(value: Value, name: str) -> Value:
+    """The value as it is met under a name."""
+    if isinstance(value, Data):
+        return value if value.name == name else Data(value.known, value.place, name)
+    if isinstance(value, Choice):
+        return Choice(tuple(named(option, name) for option in value.options))
+    return value
 
 
 def shortened(tensor: Known, depth: int) -> Known:
