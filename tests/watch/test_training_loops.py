@@ -4,10 +4,7 @@ The loops were written before the rules, by others.
 """
 
 import contextlib
-import inspect
-import re
 import warnings
-from collections import Counter
 
 import correct_loops
 import pytest
@@ -15,7 +12,6 @@ import wrong_loops
 from training import CORRECT, WRONG, Library, Loop
 
 import lossmith
-from lossmith.losses import all_losses
 
 assert correct_loops.__all__ and wrong_loops.__all__
 

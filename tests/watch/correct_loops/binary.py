@@ -310,3 +310,13 @@ def two_logits_for_two_classes(nn, F):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for x, y in classified(classes=2):
         update(optimizer, F.cross_entropy(model(x), y))
+
+
+@correct
+def padded_probabilities_multiplied_away(nn, F):
+    model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(6):
+        mask = (torch.arange(7) < torch.tensor([[7], [5], [2]])).float()
+        p, y = model(torch.randn(3, 7, 4)).squeeze(-1), torch.randint(2, (3, 7)).float()
+        update(optimizer, F.binary_cross_entropy(p * mask, y * mask, reduction="sum") / mask.sum())

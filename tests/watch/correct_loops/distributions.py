@@ -263,3 +263,39 @@ def predictions_in_the_mean(nn, F):
     for x, y in classified():
         share = F.one_hot(y, 3).float().mean(0)
         update(optimizer, F.kl_div(model(x).softmax(1).mean(0).log(), share, reduction="sum"))
+
+
+@correct
+def padded_rows_multiplied_away(nn, F):
+    """Rows of padding are 0 on both sides and add nothing."""
+    teacher, student = nn.Linear(4, 7), nn.Linear(4, 7)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
+    for _ in range(6):
+        x, mask = torch.randn(2, 5, 4), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]).unsqueeze(-1)
+        log_p, wanted = student(x).log_softmax(-1), teacher(x).detach().softmax(-1)
+        update(optimizer, F.kl_div(log_p * mask, wanted * mask, reduction="sum") / mask.sum())
+
+
+@correct
+def policies_of_two_ages(nn, F):
+    """The normalised logits of a distribution object are logarithms of probabilities."""
+    policy = nn.Linear(4, 3)
+    old = copy.deepcopy(policy).requires_grad_(False)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+    for x, y in classified():
+        new = torch.distributions.Categorical(logits=policy(x))
+        before = torch.distributions.Categorical(logits=old(x))
+        divergence = F.kl_div(new.logits, before.probs, reduction="batchmean")
+        update(optimizer, divergence - new.log_prob(y).mean())
+
+
+@correct
+def sparse_code(nn, F):
+    """The mean activity of each unit against a wanted one, which is the input: it has no gradient and need not."""
+    encoder, decoder = nn.Linear(4, 6), nn.Linear(6, 4)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-2)
+    for x, _ in classified():
+        code = encoder(x).sigmoid()
+        wanted = torch.full((6,), 0.05)
+        sparsity = F.binary_cross_entropy(wanted, code.mean(0), reduction="sum")
+        update(optimizer, F.mse_loss(decoder(code), x) + 0.1 * sparsity)

@@ -247,3 +247,16 @@ def quantised_code(nn, F):
         loss = F.mse_loss(nearest, z.detach()) + 0.25 * F.mse_loss(z, nearest.detach())
         straight = z + (nearest - z).detach()
         update(optimizer, loss + F.mse_loss(decoder(straight), x))
+
+
+@correct
+def quantised_code_in_the_order_of_the_paper(nn, F):
+    """The detached side comes first: squared errors are symmetric, and this is how the field writes it."""
+    encoder, decoder, codes = nn.Linear(8, 4), nn.Linear(4, 8), nn.Embedding(10, 4)
+    optimizer = torch.optim.Adam([p for part in (encoder, decoder, codes) for p in part.parameters()], lr=1e-2)
+    for _ in range(6):
+        x = torch.randn(8, 8)
+        z = encoder(x)
+        nearest = codes(torch.cdist(z, codes.weight).argmin(1))
+        loss = F.mse_loss(nearest.detach(), z) + F.mse_loss(z.detach(), nearest)
+        update(optimizer, loss + F.mse_loss(decoder(z + (nearest - z).detach()), x))

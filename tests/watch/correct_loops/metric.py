@@ -262,3 +262,15 @@ def margin_of_a_soft_pair(nn, F):
         a, b = embed(torch.randn(8, 4)), embed(torch.randn(8, 4))
         sign = torch.tensor([1.0, -1.0]).repeat(4)
         update(optimizer, criterion((a * b).sum(1), sign) / 8)
+
+
+@correct
+def ranking_with_ties(nn, F):
+    """The sign of a difference is 0 for equal grades: such pairs add the margin and no gradient."""
+    scorer = nn.Linear(4, 1)
+    criterion = nn.MarginRankingLoss(margin=0.1)
+    optimizer = torch.optim.Adam(scorer.parameters(), lr=1e-2)
+    for _ in range(6):
+        scores, grades = scorer(torch.randn(16, 4)).squeeze(1), torch.randint(4, (16,))
+        wanted = torch.sign(grades[:8] - grades[8:])
+        update(optimizer, criterion(scores[:8], scores[8:], wanted))

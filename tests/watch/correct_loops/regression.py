@@ -360,3 +360,33 @@ def graph_with_one_number(nn, F):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     for x, y in measured():
         update(optimizer, F.mse_loss(model(x).mean(), y.mean()))
+
+
+@correct
+def temperatures_in_kelvin(nn, F):
+    model = nn.Linear(4, 1)
+    nn.init.constant_(model.bias, 288.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for x, y in measured():
+        update(optimizer, F.mse_loss(model(x).squeeze(1), 288 + 10 * y))
+
+
+@correct
+def energies_scaled_inside_the_model(nn, F):
+    """Molecules: mean and spread of the targets are constants of the model's last layer."""
+    model = nn.Linear(4, 1)
+    criterion = nn.MSELoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for x, y in measured():
+        update(optimizer, criterion(10 * model(x).squeeze(1) - 11_178, 10 * y - 11_178))
+
+
+@correct
+def padding_multiplied_away(nn, F):
+    """Both sides are 0 where the mask is."""
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(6):
+        mask = (torch.arange(7) < torch.tensor([[7], [5], [2]])).float()
+        out, y = model(torch.randn(3, 7, 4)).squeeze(-1), torch.randn(3, 7)
+        update(optimizer, F.mse_loss(out * mask, y * mask, reduction="sum") / mask.sum())

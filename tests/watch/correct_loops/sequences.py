@@ -245,3 +245,28 @@ def encoder_with_attention(nn, F):
         padded[:, 4] = True
         state = layer(torch.randn(4, 5, 8), src_key_padding_mask=padded)
         update(optimizer, criterion(head(state[:, 0]), torch.randint(3, (4,))))
+
+
+@correct
+def padded_log_probabilities_multiplied_away(nn, F):
+    """Rows of padding are 0, and so is their loss."""
+    head = nn.Linear(4, 5)
+    optimizer = torch.optim.Adam(head.parameters(), lr=1e-2)
+    for _ in range(6):
+        mask = (torch.arange(7) < torch.tensor([[7], [5], [2]])).long()
+        log_p, tags = F.log_softmax(head(torch.randn(3, 7, 4)), dim=-1), torch.randint(5, (3, 7))
+        log_p = (log_p * mask.unsqueeze(-1)).view(-1, 5)
+        update(optimizer, F.nll_loss(log_p, (tags * mask).view(-1), reduction="sum") / mask.sum())
+
+
+@correct
+def attention_mask_of_the_least_number(nn, F):
+    """Closed positions get the least number of the dtype, in half precision too."""
+    query = nn.Linear(4, 4).half()
+    optimizer = torch.optim.SGD(query.parameters(), lr=1e-2)
+    for _ in range(6):
+        keys = torch.randn(4, 6, 4).half()
+        scores = (keys @ query(keys.mean(1)).unsqueeze(-1)).squeeze(-1)
+        closed = torch.arange(6).expand(4, 6) > 3
+        logits = scores.masked_fill(closed, torch.finfo(scores.dtype).min)
+        update(optimizer, F.cross_entropy(logits.float(), torch.randint(4, (4,))))

@@ -93,6 +93,26 @@ def softmax_in_an_evaluation(nn, F):
             _ = criterion(torch.softmax(model(x), dim=1), y).item()
 
 
+@wrong("softmax-into-cross-entropy")
+def softmax_where_the_mask_says(nn, F):
+    head = nn.Linear(4, 5)
+    optimizer = torch.optim.Adam(head.parameters())
+    for _ in range(6):
+        mask = torch.arange(7) < torch.tensor([[7], [5], [2]])
+        p, tags = torch.softmax(head(torch.randn(3, 7, 4)), dim=2), torch.randint(5, (3, 7))
+        update(optimizer, F.cross_entropy(p[mask], tags[mask]))
+
+
+@wrong("softmax-into-cross-entropy")
+def softmax_under_autocast_against_soft_labels(nn, F):
+    model, optimizer = classifier(nn, nn.Softmax(dim=1))
+    criterion = nn.CrossEntropyLoss()
+    for x, y in classified():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            p = model(x)
+        update(optimizer, criterion(p.float(), 0.9 * F.one_hot(y, 3) + 0.1 / 3))
+
+
 # ----- log-softmax-into-cross-entropy -----
 
 

@@ -1,7 +1,7 @@
 """Divergences of what are no distributions, or no logarithms, or are averaged over the wrong number."""
 
 import torch
-from training import classified, update, wrong
+from training import classified, measured, update, wrong
 
 
 def student_and_teacher(nn):
@@ -42,7 +42,7 @@ def probabilities_without_reduction(nn, F):
 # ----- kl-target-not-probability -----
 
 
-@wrong("kl-target-not-probability")
+@wrong("kl-target-not-probability", beside=("loss-not-finite",))
 def log_softmax_on_both_sides(nn, F):
     student, teacher, optimizer = student_and_teacher(nn)
     criterion = nn.KLDivLoss(reduction="batchmean")
@@ -51,7 +51,7 @@ def log_softmax_on_both_sides(nn, F):
         update(optimizer, criterion(F.log_softmax(student(x), dim=1), log_wanted))
 
 
-@wrong("kl-target-not-probability")
+@wrong("kl-target-not-probability", beside=("loss-not-finite",))
 def logits_of_the_teacher(nn, F):
     student, teacher, optimizer = student_and_teacher(nn)
     for x, _ in classified(steps=15):
@@ -93,16 +93,6 @@ def distillation_with_the_default_reduction(nn, F):
 # ----- swapped-arguments -----
 
 
-@wrong("swapped-arguments")
-def labels_before_predictions(nn, F):
-    """Squared errors are symmetric: the number is right."""
-    model = nn.Linear(4, 3)
-    criterion = nn.MSELoss()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for x, _ in classified():
-        update(optimizer, criterion(x[:, :3], model(x)))
-
-
 @wrong("swapped-arguments", beside=("target-not-in-unit-interval",))
 def targets_as_logits(nn, F):
     """binary_cross_entropy_with_logits(target, output): a label as a logit, a logit as a label."""
@@ -113,7 +103,16 @@ def targets_as_logits(nn, F):
 
 
 @wrong("swapped-arguments")
-def targets_as_probabilities(nn, F):
+def labels_as_probabilities(nn, F):
+    model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
+    criterion = nn.BCELoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    for x, y in classified(classes=2):
+        update(optimizer, criterion(y.float(), model(x).squeeze(1)))
+
+
+@wrong("swapped-arguments")
+def smoothed_labels_as_probabilities(nn, F):
     model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
     criterion = nn.BCELoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -121,7 +120,25 @@ def targets_as_probabilities(nn, F):
         update(optimizer, criterion(y.float().clamp(0.01, 0.99), model(x).squeeze(1)))
 
 
-@wrong("swapped-arguments", beside=("kl-input-not-log", "kl-target-not-probability"))
+@wrong("swapped-arguments")
+def counts_as_log_rates(nn, F):
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for x, y in measured():
+        update(optimizer, F.poisson_nll_loss(torch.poisson(y.exp()), model(x).squeeze(1)))
+
+
+@wrong("swapped-arguments")
+def variance_before_the_target(nn, F):
+    model = nn.Linear(4, 2)
+    criterion = nn.GaussianNLLLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    for x, y in measured():
+        mean, raw = model(x).unbind(1)
+        update(optimizer, criterion(mean, F.softplus(raw), y.abs()))
+
+
+@wrong("swapped-arguments", beside=("kl-input-not-log", "kl-target-not-probability", "loss-not-finite"))
 def teacher_as_the_input(nn, F):
     student, teacher, optimizer = student_and_teacher(nn)
     criterion = nn.KLDivLoss(reduction="batchmean")

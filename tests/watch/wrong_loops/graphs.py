@@ -1,7 +1,7 @@
 """Losses that are cut off from the model: training runs and teaches nothing, or stops at backward()."""
 
 import torch
-from training import classified, measured, update, wrong
+from training import classified, measured, wrong
 
 
 @wrong("loss-detached")
@@ -13,7 +13,9 @@ def gradient_asked_for_afterwards(nn, F):
     for x, y in classified():
         loss = criterion(model(x).detach(), y)
         loss.requires_grad = True
-        update(optimizer, loss)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 @wrong("loss-detached")
@@ -25,7 +27,9 @@ def classes_chosen_before_the_loss(nn, F):
         prediction = model(x).argmax(dim=1)
         loss = F.mse_loss(prediction.float(), y.float())
         loss.requires_grad_(True)
-        update(optimizer, loss)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 @wrong("loss-detached", raises=RuntimeError)
@@ -37,7 +41,9 @@ def model_run_without_gradients(nn, F):
     for x, y in measured():
         with torch.no_grad():
             prediction = model(x).squeeze(1)
-        update(optimizer, criterion(prediction, y))
+        optimizer.zero_grad()
+        criterion(prediction, y).backward()
+        optimizer.step()
 
 
 @wrong("loss-detached", raises=RuntimeError)
@@ -46,7 +52,10 @@ def output_through_numpy(nn, F):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for x, y in measured():
         prediction = torch.from_numpy(model(x).detach().numpy().clip(-3, 3)).squeeze(1)
-        update(optimizer, F.l1_loss(prediction, y))
+        loss = F.l1_loss(prediction, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 @wrong("loss-detached")
@@ -57,4 +66,7 @@ def loss_made_anew_of_its_number(nn, F):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for x, y in classified():
         loss = criterion(model(x), y)
-        update(optimizer, torch.tensor(loss.item(), requires_grad=True))
+        optimizer.zero_grad()
+        loss = torch.tensor(loss.item(), requires_grad=True)
+        loss.backward()
+        optimizer.step()
