@@ -105,6 +105,12 @@ SQUASHED: Mapping[str, Statistic] = {
 """What `are_squashed` asks for."""
 
 
+def not_of_a_product(call: Call) -> bool:
+    """Of sums of products the bounds are chance, or those of the vectors that were multiplied."""
+    origin = call.origin("input")
+    return origin is None or origin.op not in LAYERS | {"mm", "bmm"}
+
+
 def are_rows_of_probabilities(numbers: Numbers) -> bool:
     return numbers["minimum"] >= 0 and numbers["maximum"] <= 1 and numbers["row_error"] <= ROUNDING
 

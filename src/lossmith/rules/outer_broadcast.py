@@ -7,8 +7,8 @@ from ..card import Text
 from ..checks import shapes
 from ..rule import Call, Rule
 
-_REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
-_OTHERS = ("poisson_nll_loss", "kl_div", "hinge_embedding_loss", "soft_margin_loss", "multilabel_soft_margin_loss")
+_REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss", "gaussian_nll_loss")
+_OTHERS = ("kl_div", "hinge_embedding_loss", "soft_margin_loss", "multilabel_soft_margin_loss")
 _OPERANDS = dict.fromkeys((*_REGRESSION, *_OTHERS), ("input", "target")) | {
     "gaussian_nll_loss": ("input", "target", "var"),
     "margin_ranking_loss": ("input1", "input2", "target"),
@@ -27,7 +27,7 @@ def _at_once(call: Call) -> Text | None:
             f"{shapes(**tensors)} broadcast to {tuple(result)}, larger than each of them",
             f"{shapes(**tensors)} 广播为 {tuple(result)}，比其中任何一个都大",
         )
-    if call.loss in _REGRESSION and _column_against_table(*sizes):
+    if call.loss in _REGRESSION and _column_against_table(*sizes[:2]):
         return Text(
             f"{shapes(**tensors)}: the one number of a row is compared with each of the {result[1]} of the other",
             f"{shapes(**tensors)}：一方每行的一个数与另一方的 {result[1]} 个数逐一相比",

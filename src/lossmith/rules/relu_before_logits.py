@@ -3,7 +3,7 @@
 from ..card import Text
 from ..rule import Call, Known, Numbers, Origin, Rule, Site, Values
 from ..watch.statistics import maximum, minimum, near
-from ._evidence import PROOF, given, last_operation
+from ._evidence import PROOF, given, last_operation, not_of_a_product
 
 RECTIFIERS = ("relu", "relu6")
 SQUASHERS = ("sigmoid", "log_softmax")
@@ -33,7 +33,7 @@ def _in_source(site: Site) -> Text | None:
 
 
 def _takes_logits(call: Call) -> bool:
-    return call.loss in TAKE_LOGITS
+    return call.loss in TAKE_LOGITS and not_of_a_product(call)
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:

@@ -2,7 +2,7 @@
 
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
-from ._evidence import PROBABILITIES, SQUASHED, are_squashed, comes_from, is_written, squashed
+from ._evidence import PROBABILITIES, SQUASHED, are_squashed, comes_from, is_written, not_of_a_product, squashed
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -56,6 +56,6 @@ for _ in range(4):
     loss.backward()
 """,
     at_once=comes_from("input", PROBABILITIES),
-    values=Values(SQUASHED, _says),
+    values=Values(SQUASHED, _says, applies=not_of_a_product),
     in_source=is_written("input", PROBABILITIES),
 )

@@ -3,7 +3,7 @@
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
 from ..watch.statistics import row_error
-from ._evidence import ROUNDING, SQUASHED, are_squashed, comes_from, is_written, squashed
+from ._evidence import ROUNDING, SQUASHED, are_squashed, comes_from, is_written, not_of_a_product, squashed
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -58,6 +58,6 @@ for _ in range(4):
     loss.backward()
 """,
     at_once=comes_from("input", {"sigmoid"}),
-    values=Values({**SQUASHED, "row_error": row_error("input")}, _says),
+    values=Values({**SQUASHED, "row_error": row_error("input")}, _says, applies=not_of_a_product),
     in_source=is_written("input", {"sigmoid"}),
 )

@@ -13,24 +13,32 @@ from ._evidence import given, last_operation
 
 _NEVER_NEGATIVE = ("compare", "one_hot", "zeros", "rand", "randint", "argmax")
 _ONLY_SIGNS = ("hinge_embedding_loss", "cosine_embedding_loss")
-"""What they do to another number than -1 and 1 has no meaning; elsewhere it may be a weight."""
+"""To them any other number is a 0. Elsewhere it scales the scores, which can be meant as a weight."""
 
 
-def _not_ones(call: Call) -> Tensor:
-    return ((of(call, "target", hidden=1.0) - 1).abs() > 1e-3).sum()
+def _fractions(call: Call) -> Tensor:
+    size = of(call, "target").abs()
+    return ((size > 0) & ((size - 1).abs() > 1e-3)).sum()
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
-    wrong = int(numbers["not_ones"] if call.loss in _ONLY_SIGNS else numbers["zeros"])
-    total = call.arguments["target"].numel()
-    # with a -1 among them, zeros are ties or padding; -1 or 1 throughout are all pairs of one kind
-    if not numbers["minimum"] >= 0 or wrong < 1:
-        return None
-    what = "not 1" if call.loss in _ONLY_SIGNS else "0"
-    return Text(
-        f"{wrong} of {total} targets are {what}, and none is -1",
-        f"{total} 个目标中有 {wrong} 个{'不是 1' if call.loss in _ONLY_SIGNS else '为 0'}，且没有一个是 -1",
-    )
+    zeros, fractions, total = int(numbers["zeros"]), int(numbers["fractions"]), call.arguments["target"].numel()
+    if fractions > 0 and _reads_signs(call):
+        return Text(
+            f"{fractions} of {total} targets are neither -1, 0 nor 1",
+            f"{total} 个目标中有 {fractions} 个既不是 -1、0，也不是 1",
+        )
+    # beside a -1, zeros are ties or padding; -1 throughout, or 1, are pairs of one kind
+    if numbers["minimum"] >= 0 and zeros > 0:
+        return Text(
+            f"{zeros} of {total} targets are 0, and none is -1", f"{total} 个目标中有 {zeros} 个 0，没有一个 -1"
+        )
+    return None
+
+
+def _reads_signs(call: Call) -> bool:
+    """A ranking with a margin asks for a gap of margin / target, the greater the smaller the target is."""
+    return call.loss in _ONLY_SIGNS or (call.loss == "margin_ranking_loss" and call.arguments["margin"] != 0)
 
 
 def _in_source(site: Site) -> Text | None:
@@ -63,8 +71,8 @@ RULE = Rule(
     severity="error",
     losses=("soft_margin_loss", "margin_ranking_loss", "hinge_embedding_loss", "cosine_embedding_loss"),
     what=Text(
-        "Targets are 0 and 1, and the loss expects -1 and 1.",
-        "目标取 0 与 1，而该损失要求 -1 与 1。",
+        "Targets are 0 and 1, or numbers in between, where -1 and 1 are expected.",
+        "目标取 0 与 1 或介于其间的数，而该损失要求 -1 与 1。",
     ),
     why=Text(
         "For a target of 0 SoftMarginLoss is log 2 = 0.693 whatever the score, MarginRankingLoss the margin and "
@@ -75,11 +83,11 @@ RULE = Rule(
         "HingeEmbeddingLoss 则为 max(x, margin)，会把不相似的对拉到一起。",
     ),
     evidence=Text(
-        "At run time zeros and no -1 in several batches. In source a target that a comparison, one_hot, randint, "
-        "argmax, zeros or numbers without a -1 made. Silent are -1 throughout, 1 throughout, and zeros beside -1, "
-        "which are ties or padding.",
-        "运行时看连续几个批次是否有 0 而没有 -1。源码中看目标是否由比较、one_hot、randint、argmax、zeros 或不含 -1 "
-        "的数得来。全为 -1、全为 1，以及与 -1 并存的 0（平局或填充）都不提示。",
+        "At run time zeros and no -1, or fractions where only signs are read, in several batches. In source a target "
+        "that a comparison, one_hot, randint, argmax, zeros or numbers without a -1 made. Silent are -1 throughout, 1 "
+        "throughout, and zeros beside -1, which are ties or padding.",
+        "运行时看连续几个批次是否有 0 而没有 -1，或在只看符号的损失中出现小数。源码中看目标是否由比较、one_hot、"
+        "randint、argmax、zeros 或不含 -1 的数得来。全为 -1、全为 1，以及与 -1 并存的 0（平局或填充）都不提示。",
     ),
     fix=Text(
         "Write 2 * target - 1. Leave ties and padding out with mask=.",
@@ -109,9 +117,6 @@ for _ in range(4):
     loss = criterion(model(torch.randn(16, 4)), model(torch.randn(16, 4)), 2 * same - 1)
     loss.backward()
 """,
-    values=Values(
-        {"minimum": minimum("target"), "zeros": near("target", 0, width=0), "not_ones": _not_ones},
-        _says,
-    ),
+    values=Values({"minimum": minimum("target"), "zeros": near("target", 0, width=0), "fractions": _fractions}, _says),
     in_source=_in_source,
 )
