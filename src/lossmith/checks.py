@@ -146,6 +146,27 @@ def outer_broadcast(loss: str, reduction: str, **tensors: Tensor) -> None:
         )
 
 
+def single_logit(loss: str, input: Tensor, dim: int) -> None:
+    """Warns where there is one class in a batch of rows: its probability is 1 and nothing can be learned.
+
+    A single row may be what is left of a table of pairs.
+    """
+    if not torch.compiler.is_compiling() and input.shape[dim] == 1 and input.numel() > 1:
+        misuse(
+            f"{loss}: dimension {dim} of input {describe(input)}, that of the classes, has size 1: the softmax of one "
+            f"logit is 1, so loss and gradient are 0. For two classes take binary_cross_entropy_with_logits."
+        )
+
+
+def cosine_margin(loss: str, margin: float) -> None:
+    """Warns of a margin that every pair of vectors satisfies, or that asks unlike vectors to oppose each other."""
+    if not torch.compiler.is_compiling() and not 0 <= margin < 1:
+        misuse(
+            f"{loss}: margin={margin:g} is compared with a cosine: from 1 on unlike pairs have no loss, below 0 they "
+            f"are to point away from each other. Write margin=0 to 0.5."
+        )
+
+
 class _Told(threading.local):
     elsewhere = False
 

@@ -1,5 +1,6 @@
 """The guard: its modes, what it sees, what it leaves alone, and that it changes nothing."""
 
+import contextlib
 import copy
 import gc
 import inspect
@@ -437,15 +438,14 @@ def test_places_are_judged_apart(only: Callable[..., None]) -> None:
 
 def test_values_are_read_at_first_and_then_rarely(only: Callable[..., None]) -> None:
     read: list[int] = []
-    step = 0
 
     def number(call: Call) -> Tensor:
-        read.append(step)
+        read.append(report.calls)
         return torch.zeros(())
 
     only(rule(values=Values({"number": number, "same": number}, lambda call, numbers: None)))
-    with lossmith.guard("collect"):
-        for step in range(1, 3100):
+    with lossmith.guard("collect") as report:
+        for _ in range(3100):
             F.mse_loss(torch.rand(1, requires_grad=True), torch.rand(1))
     assert read == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3072]
 
@@ -651,16 +651,34 @@ def test_no_tensor_is_kept_alive() -> None:
     assert len(report.findings) == 1
 
 
-def test_warnings_that_are_on_by_default_are_not_told_twice() -> None:
-    x, y = torch.rand(4, 1), torch.rand(4)
-    with pytest.warns(lossmith.LossWarning, match="larger than each") as plain:
-        lossmith.functional.mse_loss(x, y)
-    assert len(plain) == 1
-    with lossmith.guard("warn") as report, pytest.warns(lossmith.LossWarning) as caught:
-        lossmith.functional.mse_loss(x, y)
-    assert len(caught) == 1 and [finding.rule for finding in report.findings] == ["outer-broadcast"]
-    with lossmith.guard("warn"), torch.no_grad(), pytest.warns(lossmith.LossWarning, match="larger than each"):
-        lossmith.functional.mse_loss(x, y)
+@pytest.mark.parametrize(
+    ("name", "words", "call"),
+    [
+        ("outer-broadcast", "larger than each", lambda f: f.mse_loss(torch.rand(4, 1), torch.rand(4))),
+        ("single-logit-cross-entropy", "has size 1", lambda f: f.cross_entropy(torch.rand(8, 1), LABELS * 0)),
+        ("single-logit-cross-entropy", "has size 1", lambda f: f.cross_entropy(torch.rand(8, 1), torch.rand(8, 1))),
+        (
+            "cosine-margin-out-of-range",
+            "compared with a cosine",
+            lambda f: f.cosine_embedding_loss(torch.rand(2, 3), torch.rand(2, 3), torch.ones(2), margin=1.0),
+        ),
+    ],
+)
+def test_what_costs_nothing_is_told_by_default_and_not_twice(
+    name: str, words: str, call: Callable[[Any], Tensor]
+) -> None:
+    def told(start: Any) -> list[str]:
+        with start as report, pytest.warns(lossmith.LossWarning) as caught:
+            call(lossmith.functional)
+        assert report is None or [finding.rule for finding in report.findings] == [name]
+        return [str(warned.message) for warned in caught if warned.category is lossmith.LossWarning]
+
+    (plain,) = told(contextlib.nullcontext())
+    assert words in plain
+    (watched,) = told(lossmith.guard("warn"))
+    assert name in watched
+    with torch.no_grad(), lossmith.guard("error"), pytest.warns(lossmith.LossWarning, match=words):
+        call(lossmith.functional)
 
 
 def test_the_import_is_lazy_and_complete() -> None:

@@ -112,6 +112,8 @@ def _against_labels(
 ) -> Tensor:
     compute, result = dtypes_of(alike, input)
     classes = input.shape[dim]
+    if classes == 1:
+        checks.single_logit(loss, input, dim)
 
     def steps() -> Steps:
         per_class = None if weight is None else weight.to(compute)
@@ -161,6 +163,8 @@ def _against_probabilities(
         )
     compute, result = dtypes(input, target)
     classes = input.shape[dim]
+    if classes == 1:
+        checks.single_logit(loss, input, dim)
 
     def steps() -> Steps:
         per_class = None if weight is None else weight.to(compute)

@@ -198,4 +198,10 @@ def _operation(node: Any, name: str) -> str:
     return _NAMES.get(name, name)
 
 
-_NAMES = {"log1_p": "log1p", "log_sigmoid": "logsigmoid", "clamp_min": "clamp", "clamp_max": "clamp", "hardtanh": "clamp"}
+_NAMES = {
+    "clamp_max": "clamp",
+    "clamp_min": "clamp",
+    "hardtanh": "clamp",
+    "log1_p": "log1p",
+    "log_sigmoid": "logsigmoid",
+}
