@@ -59,11 +59,11 @@ RULE = Rule(
     ),
     why=Text(
         "No logit is below 0. For BCEWithLogitsLoss no probability is below 0.5, and a no costs at least 0.693. For "
-        "CrossEntropyLoss a label is surer than 0.99 of 10 classes only from a logit of 6.8 on, and where its logit is "
-        "cut off it gets no gradient: rows whose logits are all cut off stay at log C, 2.303 for 10 classes, for ever.",
+        "CrossEntropyLoss a label is surer than 0.99 of 10 classes only from a logit of 6.8 on, and a row whose logits "
+        "are all cut off has a loss of log C, 2.303 for 10 classes, and no gradient at all.",
         "logit 不会小于 0。对 BCEWithLogitsLoss，概率不会低于 0.5，负样本的损失至少为 0.693。对 CrossEntropyLoss，"
-        "10 类时标签的 logit 要到 6.8 以上概率才超过 0.99；被截断的 logit 得不到梯度："
-        "若一行全被截断，损失就永远停在 log C（10 类为 2.303）。",
+        "10 类时标签的 logit 要到 6.8 以上概率才超过 0.99；若一行的 logit 全被截断，损失为 log C（10 类为 2.303），"
+        "且完全没有梯度。",
     ),
     evidence=Text(
         "At run time the operation that made the input or, where that is unknown, many numbers that are exactly 0 and "
