@@ -65,6 +65,9 @@ class Call(Protocol):
     def origin(self, argument: str) -> Origin | None:
         """Where an argument comes from; None where nothing is known, as of leaves and of compiled graphs."""
 
+    def detached(self, argument: str) -> bool:
+        """Whether `detach` or `data` cut an argument from a gradient not long ago."""
+
     def class_dim(self) -> int | None:
         """The dimension of the classes of the input, counted from 0; None for losses without classes."""
 

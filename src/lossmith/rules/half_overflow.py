@@ -106,8 +106,8 @@ from torch import nn
 
 model, criterion = nn.Linear(4, 1).half(), nn.MSELoss()
 for _ in range(4):
-    target = 300 + 10 * torch.randn(8, 1).half()
-    loss = criterion(model(torch.randn(8, 4).half()), target)
+    output = 500 * model(torch.randn(8, 4).half())
+    loss = criterion(output, 500 * torch.randn(8, 1).half())
     loss.backward()
 """,
     good="""\
@@ -116,8 +116,8 @@ from torch import nn
 
 model, criterion = nn.Linear(4, 1).half(), nn.MSELoss()
 for _ in range(4):
-    target = 300 + 10 * torch.randn(8, 1).half()
-    loss = criterion(model(torch.randn(8, 4).half()), (target - 300) / 10)
+    output = 500 * model(torch.randn(8, 4).half())
+    loss = criterion(output.float(), 500 * torch.randn(8, 1))
     loss.backward()
 """,
     values=Values({"operand": _filled, "result": _result, "gradient": _gradient}, _says, batches=1, applies=_applies),

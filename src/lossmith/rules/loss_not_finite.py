@@ -17,8 +17,10 @@ def _operands(call: Call) -> list[str]:
 
 def _which(call: Call, is_so: Callable[[Tensor], Tensor]) -> Tensor:
     """The operands that hold such a number, as the bits of one: the first is 1, the second 2, the third 4."""
-    bits = [is_so(call.arguments[name].detach()).any() * 2**place for place, name in enumerate(_operands(call))]
-    return torch.stack(bits).sum() if bits else torch.zeros(())
+    device = _result(call).device
+    operands = (call.arguments[name].detach() for name in _operands(call))
+    bits = [is_so(given).any().to(device, non_blocking=True) * 2**place for place, given in enumerate(operands)]
+    return torch.stack(bits).sum()
 
 
 def _nan(call: Call) -> Tensor:
@@ -56,15 +58,15 @@ def _says(call: Call, numbers: Numbers) -> Text | None:
 
 
 def _cause(call: Call, numbers: Numbers) -> Text:
-    for kind, zh in (("nan", "NaN"), ("infinite", "无穷大")):
-        names = [name for place, name in enumerate(_operands(call)) if int(numbers[kind]) >> place & 1]
-        if names:
-            en = "NaN" if kind == "nan" else "infinite numbers"
-            return Text(f"and {' and '.join(names)} had {en} before", f"而 {'、'.join(names)} 中此前已有 {zh}")
-    if any(call.arguments[name].numel() == 0 for name in _operands(call)):
+    operands = _operands(call)
+    if any(call.arguments[name].numel() == 0 for name in operands):
         return Text("for an operand has no elements: the mean is 0/0", "因为有操作数不含任何元素：均值为 0/0")
     if numbers["counted"] == 0:
         return Text("for every label is ignored: the mean is 0/0", "因为所有标签都被忽略：均值为 0/0")
+    for kind, what in (("nan", Text("NaN", "NaN")), ("infinite", Text("infinite numbers", "无穷大"))):
+        names = [name for place, name in enumerate(operands) if int(numbers[kind]) >> place & 1]
+        if names:
+            return Text(f"and {' and '.join(names)} had {what.en} before", f"而 {'、'.join(names)} 中此前已有{what.zh}")
     return Text(
         "though all operands are finite: it overflowed, took the logarithm of 0, or divided by 0",
         "而所有操作数都是有限值：是计算中溢出、对 0 取对数，或除以 0",

@@ -1,6 +1,7 @@
 """LM202: the target where the prediction belongs, and the prediction where the target does."""
 
-import torch
+import math
+
 from torch import Tensor
 
 from ..card import Text
@@ -18,25 +19,28 @@ LABELLED = ("nll_loss", "multi_margin_loss", "multilabel_margin_loss")
 
 
 def _at_once(call: Call) -> Text | None:
-    if call.loss == "triplet_margin_loss":
-        return None
-    input, target = call.arguments["input"], call.arguments["target"]
     if call.loss == "gaussian_nll_loss":
         return _variance_as_target(call)
-    if not input.is_floating_point() and target.is_floating_point() and _learns_from_target(call):
+    if call.loss not in _SEEN or not _learns_from_target(call):
+        return None
+    input, target = call.arguments["input"], call.arguments["target"]
+    if not input.is_floating_point() and target.is_floating_point():
         kind = str(input.dtype).removeprefix("torch.")
         return Text(
             f"the input is {kind}, as labels are, and the target carries the gradient",
             f"输入是 {kind}，像是标签，而梯度在目标一侧",
         )
-    if call.loss == "kl_div" and not call.arguments["log_target"]:
-        first, second = call.origin("input"), call.origin("target")
-        logarithm = second is not None and second.op in LOGARITHMS
-        if logarithm and (_learns_from_target(call) or (first is not None and first.op == "softmax")):
-            return Text(
-                "the target is a logarithm of probabilities and carries the gradient; the input is not",
-                "目标是概率的对数，且梯度在目标一侧；输入则不是",
-            )
+    if call.loss in SYMMETRIC and not call.detached("input"):
+        return Text(
+            "the target carries the gradient, the input none; the loss is symmetric, so the numbers are right",
+            "梯度在目标一侧，输入不带梯度；该损失是对称的，数值不受影响",
+        )
+    made = call.origin("target")
+    if call.loss == "kl_div" and made is not None and made.op in LOGARITHMS and not call.arguments["log_target"]:
+        return Text(
+            f"the target is the result of {made.op} and carries the gradient, the input none",
+            f"目标是 {made.op} 的结果且梯度在它一侧，输入不带梯度",
+        )
     return None
 
 
@@ -46,15 +50,13 @@ def _learns_from_target(call: Call) -> bool:
     A target that is a leaf is one that is learned. Where both have a gradient (two networks that learn to agree),
     nothing is known.
     """
-    input, target = call.arguments["input"], call.arguments["target"]
-    return target.grad_fn is not None and not input.requires_grad
+    return call.arguments["target"].grad_fn is not None and not call.arguments["input"].requires_grad
 
 
 def _variance_as_target(call: Call) -> Text | None:
     """(mean, variance, target) instead of (mean, target, variance)."""
-    target, var = call.arguments["target"], call.arguments["var"]
-    made = call.origin("target")
-    if not isinstance(var, Tensor) or var.requires_grad or made is None or made.op not in ("softplus", "exp"):
+    target, var, made = call.arguments["target"], call.arguments["var"], call.origin("target")
+    if made is None or made.op not in ("softplus", "exp") or not isinstance(var, Tensor) or var.requires_grad:
         return None
     if not call.arguments["input"].requires_grad or var.shape != target.shape:
         return None
@@ -65,10 +67,12 @@ def _variance_as_target(call: Call) -> Text | None:
 
 
 def _applies(call: Call) -> bool:
-    known = call.loss in _SHOWS and call.arguments["target"].is_floating_point()
-    if not known or not call.arguments["input"].is_floating_point() or not _learns_from_target(call):
+    input, target = call.arguments.get("input"), call.arguments.get("target")
+    if call.loss not in _SHOWS or not _learns_from_target(call):
         return False
-    # the reverse of a divergence: the target is a distribution that is learned
+    if not input.is_floating_point() or not target.is_floating_point() or input.numel() < ENOUGH:
+        return False
+    # a divergence may be meant the other way round: then the target is a distribution that is learned
     made = call.origin("target")
     return call.loss == "binary_cross_entropy" or made is None or made.op not in ("softmax", "sigmoid", "exp")
 
@@ -79,22 +83,28 @@ def _fractions(call: Call) -> Tensor:
     return (input != input.round()).sum()
 
 
-def _spread(call: Call) -> Tensor:
-    input = read(call, "input", hidden=torch.nan)
-    return input.nan_to_num(-torch.inf).amax() - input.nan_to_num(torch.inf).amin()
+def _between(call: Call) -> Tensor:
+    """How many elements of the input are neither the least nor the greatest: of labels, smoothed or not, none."""
+    input = read(call, "input")
+    least, greatest = input.nan_to_num(math.inf).amin(), input.nan_to_num(-math.inf).amax()
+    return ((input > least) & (input < greatest)).sum()
 
 
 def _target_is_no_probability(numbers: Numbers) -> bool:
-    return numbers["least_target"] < -0.01 or numbers["greatest_target"] > 1.01
+    return numbers["least_target"] < -SLACK or numbers["greatest_target"] > 1 + SLACK
 
 
 def _input_is_labels(numbers: Numbers) -> bool:
-    return numbers["fractions"] == 0 and numbers["least_input"] >= 0 and numbers["greatest_input"] <= 1
+    return numbers["between"] == 0
 
 
 def _input_is_counts(numbers: Numbers) -> bool:
-    return numbers["fractions"] == 0 and numbers["least_input"] >= 0 and numbers["spread"] > 0
+    return numbers["fractions"] == 0 and numbers["least_input"] >= 0
 
+
+ENOUGH = 4
+"""Elements of a batch, from which on their values tell what they are."""
+SLACK = 0.01
 
 _NO_PROBABILITY = Text(
     "the target carries the gradient and leaves [0, 1], as logits do; the input carries no gradient",
@@ -107,8 +117,8 @@ _SHOWS = {
     "binary_cross_entropy": (
         _input_is_labels,
         Text(
-            "the target carries the gradient, and the input is 0 or 1 everywhere, as labels are",
-            "梯度在目标一侧，而输入处处为 0 或 1，像是标签",
+            "the target carries the gradient, and the input takes two values at most, as labels do",
+            "梯度在目标一侧，而输入至多只有两种取值，像是标签",
         ),
     ),
     "poisson_nll_loss": (
@@ -119,6 +129,8 @@ _SHOWS = {
         ),
     ),
 }
+"""What the values have to show, and how it is told."""
+_SEEN = (*_SHOWS, "kl_div", *LABELLED, *SYMMETRIC)
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -174,13 +186,10 @@ RULE = Rule(
     name="swapped-arguments",
     severity="error",
     losses=(
-        *_SHOWS,
-        "kl_div",
+        *_SEEN,
         "gaussian_nll_loss",
         "triplet_margin_loss",
         "triplet_margin_with_distance_loss",
-        *LABELLED,
-        *SYMMETRIC,
     ),
     harmless=SYMMETRIC,
     what=Text(
@@ -201,12 +210,12 @@ RULE = Rule(
     ),
     evidence=Text(
         "At run time the gradient: the target is a network's result and the input carries none, while in several "
-        "batches the target is no probability or the input holds nothing but labels or counts. Teachers without "
+        "batches the target is no probability, or the input holds nothing but labels or counts. Teachers without "
         "gradient as targets, two networks that learn to agree, learned targets and reversed divergences are silent; "
-        "so are symmetric losses, unless the input is an integer. In source what is written: names such as labels and "
-        "logits in each other's place, a constant before the result of a softmax.",
+        "so are symmetric losses of a detached input. In source what is written: names such as labels and logits in "
+        "each other's place, a constant before the result of a softmax.",
         "运行时看梯度：目标是网络的输出而输入不带梯度，且连续几个批次中目标不是概率，或输入只有标签、计数那样的值。"
-        "无梯度的教师作目标、两个网络互相靠拢、可学习的目标、反向散度都不作声；对称损失也是，除非输入是整数。"
+        "无梯度的教师作目标、两个网络互相靠拢、可学习的目标、反向散度都不作声；对称损失的输入经过 detach 时也不作声。"
         "源码中看写法：如 labels 与 logits 互换了位置，或常数写在 softmax 的结果之前。",
     ),
     fix=Text(
@@ -243,9 +252,8 @@ for _ in range(4):
             "least_target": minimum("target"),
             "greatest_target": maximum("target"),
             "least_input": minimum("input"),
-            "greatest_input": maximum("input"),
             "fractions": _fractions,
-            "spread": _spread,
+            "between": _between,
         },
         _says,
         applies=_applies,

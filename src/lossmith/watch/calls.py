@@ -1,8 +1,9 @@
 """A call of a loss, as the guard sees it: which functions are losses, their arguments by name, where they come from."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
+from weakref import ReferenceType
 
 import torch
 from torch import Tensor
@@ -35,12 +36,19 @@ class Watched(NamedTuple):
 class WatchedCall:
     """See `rule.Call`."""
 
-    __slots__ = ("_origins", "arguments", "error", "loss", "own", "result")
+    __slots__ = ("_cut", "_origins", "arguments", "error", "loss", "own", "result")
 
     def __init__(
-        self, loss: str, own: bool, arguments: Mapping[str, Any], result: Tensor | None, error: Exception | None
+        self,
+        loss: str,
+        own: bool,
+        arguments: Mapping[str, Any],
+        result: Tensor | None,
+        error: Exception | None,
+        cut: Collection[ReferenceType[Tensor]] = (),
     ) -> None:
         self.loss, self.own, self.arguments, self.result, self.error = loss, own, arguments, result, error
+        self._cut = cut
         self._origins: dict[str, Origin | None] = {}
 
     def origin(self, argument: str) -> Origin | None:
@@ -48,6 +56,10 @@ class WatchedCall:
             given = self.arguments[argument]
             self._origins[argument] = origin(given) if isinstance(given, Tensor) else None
         return self._origins[argument]
+
+    def detached(self, argument: str) -> bool:
+        given = self.arguments[argument]
+        return any((cut := reference()) is not None and (cut is given or cut is given._base) for reference in self._cut)
 
     def class_dim(self) -> int | None:
         if self.loss not in _CLASSES:

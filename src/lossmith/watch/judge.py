@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import FrameType
 from typing import Any
+from weakref import ReferenceType, ref
 
 import torch
 from torch import Tensor
@@ -20,7 +21,9 @@ from .calls import WATCHED, Watched, WatchedCall, bind
 from .provenance import leaves
 from .report import Finding, Report
 
-SEEN = frozenset({*WATCHED, Tensor.backward})
+_CUTS = frozenset({Tensor.detach, Tensor.data.__get__})  # type: ignore[attr-defined]
+"""What takes a tensor's gradient away."""
+SEEN = frozenset({*WATCHED, *_CUTS, Tensor.backward})
 """What `Judge.call` is for."""
 
 Said = list[tuple[Rule, Text]]
@@ -76,11 +79,17 @@ class Judge:
         self._tell, self._language, self._again = tell, language, again
         self._places: dict[tuple[Any, int, str], Place] = {}
         self._pending: deque[tuple[Place, Batch]] = deque()
+        self._cut: deque[ReferenceType[Tensor]] = deque(maxlen=64)
+        """Results of `_CUTS`, of the last steps."""
         self._losses: dict[str, bool] = {}
         """The losses since the last backward(), and whether a result of theirs had a gradient to give."""
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Makes a call of what is in `SEEN`, and judges it."""
+        if function in _CUTS:
+            result: Tensor = function(*args, **kwargs)
+            self._cut.append(ref(result))
+            return result
         if not torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
             return function(*args, **kwargs)
         watched = WATCHED.get(function)
@@ -119,7 +128,7 @@ class Judge:
         place = self._place(watched.loss, _rules_of(watched.loss))
         place.calls += 1
         with torch._C.DisableTorchFunction():
-            call = WatchedCall(watched.loss, watched.own, arguments, result, error)
+            call = WatchedCall(watched.loss, watched.own, arguments, result, error, self._cut)
             if result is not None:
                 self._losses[watched.loss] = self._losses.get(watched.loss, False) or result.requires_grad
             said = self._at_once(place, call)
