@@ -438,6 +438,40 @@ def several_hot_into_multilabel_margin(nn, F):
         update(optimizer, criterion(model(x), (torch.rand(8, 5) < 0.4).long()))
 
 
+@wrong("index-target-invalid", raises=IndexError)
+def borders_that_nobody_declared(nn, F):
+    """255 marks borders, and ignore_index was left at -100."""
+    model = nn.Conv2d(3, 4, 1)
+    optimizer = torch.optim.Adam(model.parameters())
+    for _ in range(6):
+        labels = torch.randint(4, (2, 6, 6))
+        labels[:, 0] = 255
+        update(optimizer, F.cross_entropy(model(torch.randn(2, 3, 6, 6)), labels))
+
+
+@wrong("index-target-invalid", raises=(RuntimeError, ValueError, TypeError))
+def one_hot_of_integers_into_cross_entropy(nn, F):
+    model, optimizer = classifier(nn)
+    criterion = nn.CrossEntropyLoss()
+    for x, y in classified():
+        update(optimizer, criterion(model(x), F.one_hot(y, 3)))
+
+
+@wrong("index-target-invalid", raises=(RuntimeError, ValueError))
+def labels_in_a_column(nn, F):
+    model, optimizer = classifier(nn)
+    for x, y in classified():
+        update(optimizer, F.cross_entropy(model(x), y.unsqueeze(1)))
+
+
+@wrong("index-target-invalid", raises=(IndexError, RuntimeError, ValueError))
+def more_classes_than_outputs(nn, F):
+    model, optimizer = classifier(nn, outputs=2)
+    criterion = nn.MultiMarginLoss()
+    for x, y in classified(classes=4):
+        update(optimizer, criterion(model(x), y))
+
+
 # ----- weight-at-batch-size-one -----
 
 
