@@ -6,9 +6,9 @@ import re
 import warnings
 from collections import Counter
 
-import correct_loops  # noqa: F401: it fills CORRECT
+import correct_loops  # noqa: F401  (it fills CORRECT)
 import pytest
-import wrong_loops  # noqa: F401: it fills WRONG
+import wrong_loops  # noqa: F401  (it fills WRONG)
 from training import CORRECT, WRONG, Library, Loop
 
 import lossmith
