@@ -59,7 +59,7 @@ EXPECTED = {
 }
 MADE_NOT_FINITE = {"kl-target-not-probability", "poisson-rate-negative", "half-overflow"}
 """Their texts say that the loss becomes NaN or infinite, of which loss-not-finite speaks as well."""
-RAISES = {"shadowed-criterion": TypeError, "arguments-to-constructor": RuntimeError}
+RAISES = {"ctc-layout": RuntimeError, "shadowed-criterion": TypeError, "arguments-to-constructor": RuntimeError}
 """What the misuse itself ends in."""
 OF_NO_ONE_LOSS = {"loss-detached", "shadowed-criterion"}
 """They are about how any loss is used, and no card's trap."""

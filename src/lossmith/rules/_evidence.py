@@ -23,6 +23,8 @@ ACTIVATIONS = frozenset(
     }
 )
 """Their results are neither probabilities nor logarithms of them."""
+MAY_BE_NEGATIVE = LAYERS | {"tanh", "logsigmoid", "log_softmax"}
+"""A plain log is not among them: softplus is written with it."""
 
 
 # ----- the last operation -----

@@ -5,13 +5,13 @@ from torch import Tensor
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
 from ..watch.statistics import numbers as read
-from ._evidence import ACTIVATIONS, PROBABILITIES, comes_from
+from ._evidence import ACTIVATIONS, LAYERS, PROBABILITIES, comes_from
 
 
 def _total(call: Call) -> Tensor:
     """The logarithm of the sum of a first frame's probabilities, farthest from 0: first frames are never padding."""
     totals = read(call, "log_probs")[0].logsumexp(-1).flatten()
-    return totals[totals.abs().argmax()]
+    return totals.gather(0, totals.abs().argmax(0, keepdim=True))
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -41,9 +41,9 @@ RULE = Rule(
         "只要让所有类别同时变得“可能”，它就能无限下降；而 torch 的梯度默认前面是 log_softmax，并不是它的导数。",
     ),
     evidence=Text(
-        "At run time the operation that made log_probs (softmax, sigmoid, an activation) or, in several batches, first "
-        "frames whose exponentials do not sum to 1 (within 10 %). Padding past the first frame may hold anything.",
-        "运行时看 log_probs 由哪个运算产生（softmax、sigmoid、激活函数），"
+        "At run time the operation that made log_probs (softmax, sigmoid, an activation, a layer) or, in "
+        "several batches, first frames whose exponentials do not sum to 1 (within 10 %). Padding past the first frame may hold anything.",
+        "运行时看 log_probs 由哪个运算产生（softmax、sigmoid、激活函数、线性层或卷积），"
         "或连续几个批次中首帧取指数后之和不为 1（相差超过 10%）。首帧之后的填充可以是任何值。",
     ),
     fix=Text(
@@ -73,6 +73,6 @@ for _ in range(4):
     loss = criterion(F.log_softmax(scores, dim=-1), targets, torch.full((3,), 12), lengths)
     loss.backward()
 """,
-    at_once=comes_from("log_probs", PROBABILITIES | ACTIVATIONS),
+    at_once=comes_from("log_probs", PROBABILITIES | ACTIVATIONS | LAYERS),
     values=Values({"total": _total}, _says),
 )

@@ -5,8 +5,7 @@ from torch import Tensor
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
 from ..watch.statistics import minimum
-
-MAY_BE_NEGATIVE = frozenset({"linear", "addmm", "convolution", "tanh", "logsigmoid", "log_softmax"})
+from ._evidence import MAY_BE_NEGATIVE
 
 
 def _at_once(call: Call) -> Text | None:

@@ -95,7 +95,8 @@ def _target_is_no_probability(numbers: Numbers) -> bool:
 
 
 def _input_is_labels(numbers: Numbers) -> bool:
-    return numbers["between"] == 0
+    least, greatest = numbers["least_input"], numbers["greatest_input"]
+    return numbers["between"] == 0 and (least < greatest or least in (0, 1))
 
 
 def _input_is_counts(numbers: Numbers) -> bool:
@@ -198,23 +199,23 @@ RULE = Rule(
     ),
     why=Text(
         "It runs, and learns something else. Swapped, binary_cross_entropy is 100 |x - y|, whose optimum is 0 or 1 "
-        "instead of a probability; binary_cross_entropy_with_logits is linear, so the prediction for a 1 runs to "
-        "infinity and that for a 0 gets no gradient; poisson_nll_loss and cross_entropy fall below 0 without end; a "
+        "instead of a probability, and torch's gradient of it is infinite; binary_cross_entropy_with_logits is linear, "
+        "so the prediction for a 1 runs to infinity and that for a 0 gets no gradient; poisson_nll_loss and cross_entropy fall below 0 without end; a "
         "Gaussian mean learns to agree with its own variance. mse, l1, smooth_l1, huber and soft margin are "
         "symmetric: their numbers stay right, and only the reader is misled.",
         "程序照常运行，学到的却是别的东西。写反之后，binary_cross_entropy 成了 100 |x - y|，"
-        "最优解是 0 或 1 而不是概率；"
+        "最优解是 0 或 1 而不是概率，且 torch 给出的梯度为无穷大；"
         "binary_cross_entropy_with_logits 变成线性，标签为 1 的预测奔向无穷，标签为 0 的得不到梯度；"
         "poisson_nll_loss 与 cross_entropy 无限下降到 0 以下；高斯的均值学到的只是与方差一致。"
         "mse、l1、smooth_l1、huber 与 soft margin 是对称的：数值不变，只会误导读者。",
     ),
     evidence=Text(
-        "At run time the gradient: the target is a network's result and the input carries none, while in several "
-        "batches the target is no probability, or the input holds nothing but labels or counts. Teachers without "
+        "At run time the gradient: the target is a network's result and the input carries none, while the target is no "
+        "probability, or the input holds nothing but labels or counts. Teachers without "
         "gradient as targets, two networks that learn to agree, learned targets and reversed divergences are silent; "
         "so are symmetric losses of a detached input. In source what is written: names such as labels and logits in "
         "each other's place, a constant before the result of a softmax.",
-        "运行时看梯度：目标是网络的输出而输入不带梯度，且连续几个批次中目标不是概率，或输入只有标签、计数那样的值。"
+        "运行时看梯度：目标是网络的输出而输入不带梯度，且目标不是概率，或输入只有标签、计数那样的值。"
         "无梯度的教师作目标、两个网络互相靠拢、可学习的目标、反向散度都不作声；对称损失的输入经过 detach 时也不作声。"
         "源码中看写法：如 labels 与 logits 互换了位置，或常数写在 softmax 的结果之前。",
     ),
@@ -252,10 +253,12 @@ for _ in range(4):
             "least_target": minimum("target"),
             "greatest_target": maximum("target"),
             "least_input": minimum("input"),
+            "greatest_input": maximum("input"),
             "fractions": _fractions,
             "between": _between,
         },
         _says,
+        batches=1,
         applies=_applies,
     ),
     in_source=_in_source,
