@@ -195,6 +195,13 @@ def _similarities_without_temperature() -> Tensor:
     return F.cross_entropy(features @ features.T, torch.arange(64))
 
 
+def _contrast() -> Tensor:
+    similarity, diagonal = logits(8, 4) @ torch.randn(4, 8), torch.arange(8)
+    rows = F.nll_loss(similarity.log_softmax(1), diagonal)
+    columns = F.nll_loss(similarity.log_softmax(0), diagonal)
+    return rows + columns
+
+
 LEGAL = {
     "logits": lambda: F.cross_entropy(logits(16, 10), labels(16)),
     "logits that happen to lie in [0, 1]": lambda: F.cross_entropy(logits(16, 10, scale=0.1, shift=0.5), labels(16)),
@@ -264,6 +271,7 @@ LEGAL = {
     "margins from 0 to below 1": lambda: F.cosine_embedding_loss(
         logits(16, 8), logits(16, 8), 2 * bits(16) - 1, margin=0.9
     ),
+    "a contrast in both directions": lambda: _contrast(),
     "no rows": lambda: F.cross_entropy(logits(0, 10), labels(0), reduction="sum"),
 }
 

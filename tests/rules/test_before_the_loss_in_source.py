@@ -96,6 +96,7 @@ LEGAL = [
     "loss = F.nll_loss(F.log_softmax(model(x), dim=dim), y)",
     "loss = F.nll_loss(torch.log(F.softmax(model(x), dim=1) + 1e-8), y)",
     "loss = F.nll_loss(model(x), y)",
+    "loss = F.nll_loss(F.log_softmax(a @ b.T, dim=0), torch.arange(8))",
     "loss = F.binary_cross_entropy(F.softmax(model(x), dim=1)[:, 1], y)",
     "loss = F.binary_cross_entropy(torch.sigmoid(nn.Linear(4, 1)(x)), y)",
     "loss = F.binary_cross_entropy((torch.tanh(model(x)) + 1) / 2, y)",

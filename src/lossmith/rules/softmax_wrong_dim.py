@@ -1,5 +1,8 @@
 """LM106: a softmax along another dimension than the classes."""
 
+import torch
+from torch import Tensor
+
 from ..card import Text
 from ..rule import Call, Known, Numbers, Rule, Site, Values
 from ..watch.statistics import log_error
@@ -18,10 +21,23 @@ def _at_once(call: Call) -> Text | None:
     if origin is None or origin.op != "log_softmax" or along_classes(call, argument) is not False:
         return None
     shape, classes = tuple(call.arguments[argument].shape), call.class_dim()
+    if _may_be_pairs(shape):
+        return None
     return Text(
         f"log_softmax did not run along the classes, dimension {classes} of {argument} {shape}",
         f"log_softmax 没有沿类别维进行，即 {argument} {shape} 的第 {classes} 维",
     )
+
+
+def _may_be_pairs(shape: tuple[int, ...]) -> bool:
+    """A contrast of two batches, whose labels are the diagonal, is also taken along the first dimension."""
+    return len(shape) == 2 and len(set(shape)) == 1
+
+
+def _off_diagonal(call: Call) -> Tensor:
+    """How many labels are not the number of their row."""
+    target: Tensor = call.arguments["target"]
+    return (target != torch.arange(target.shape[0], device=target.device)).sum()
 
 
 def _along_batch(call: Call, argument: str) -> Text | None:
@@ -38,13 +54,17 @@ def _along_batch(call: Call, argument: str) -> Text | None:
     )
 
 
-def _has_batch(call: Call) -> bool:
-    classes = call.class_dim()
-    return call.loss in ("nll_loss", "cross_entropy") and bool(classes) and call.arguments["input"].shape[0] > 1
+def _has_rows(call: Call) -> bool:
+    if call.loss not in ("nll_loss", "cross_entropy"):
+        return False
+    classes, input, target = call.class_dim(), call.arguments["input"], call.arguments["target"]
+    return bool(classes) and input.dim() == 2 and input.shape[0] > 1 and target.dim() == 1
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
     if not numbers["of_the_batch"] <= ROUNDING or not numbers["of_the_classes"] > 0.05:
+        return None
+    if _may_be_pairs(call.arguments["input"].shape) and numbers["off_diagonal"] == 0:
         return None
     return Text(
         "the exponentials of the input sum to 1 over the batch, and not over the classes",
@@ -55,6 +75,8 @@ def _says(call: Call, numbers: Numbers) -> Text | None:
 def _in_source(site: Site) -> Text | None:
     if site.loss == "kl_div":
         return _written(site, given(site, "input")) or _written(site, given(site, "target"))
+    if given(site, "target").op == "arange":
+        return None
     known = given(site, LOGARITHMS[site.loss])
     if known.op == "log_softmax" or (known.op == "log" and known.of is not None and known.of.op == "softmax"):
         return _written(site, known)
@@ -96,10 +118,12 @@ RULE = Rule(
         "At run time the dimension along which it ran, followed through views, or how many numbers it normalised "
         "together; else exponentials that sum to 1 over the batch and not over the classes, in several batches. In "
         "source dim=0, or no dim. A divergence along dimension 0 is told only with a mean, which divides by that "
-        "dimension; a row without a batch, (C), rightly has dim=0.",
+        "dimension; a row without a batch, (C), rightly has dim=0, and so has one direction of a contrast whose labels "
+        "are the diagonal.",
         "运行时看它实际沿哪一维进行（跟踪视图变换）或一次归一化了多少个数；看不到时，看连续几个批次的指数是否沿批维"
         "之和为 1 而沿类别维不为 1。源码中看 dim=0 或未写 dim。KL 散度沿第 0 维时，只在取平均（除以该维大小）时提示；"
-        "没有批维的一行 (C) 用 dim=0 是对的。",
+        "没有批维的一行 (C) 用 dim=0 是对的，"
+        "以对角线为标签的对比损失的一个方向也是。",
     ),
     fix=Text(
         "Write dim=1, the dimension of the classes in (N, C) and (N, C, H, W); dim=-1 where they are last, as in "
@@ -128,7 +152,9 @@ for _ in range(4):
 """,
     at_once=_at_once,
     values=Values(
-        {"of_the_batch": log_error("input", 0), "of_the_classes": log_error("input")}, _says, applies=_has_batch
+        {"of_the_batch": log_error("input", 0), "of_the_classes": log_error("input"), "off_diagonal": _off_diagonal},
+        _says,
+        applies=_has_rows,
     ),
     in_source=_in_source,
 )

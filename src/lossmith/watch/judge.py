@@ -17,7 +17,7 @@ from ..checks import LossWarning
 from ..rule import Rule
 from ..rules import all_rules
 from .batch import Batch, Statistic, due, readable
-from .calls import WATCHED, Watched, WatchedCall, bind
+from .calls import WATCHED, Form, Watched, WatchedCall, bind
 from .provenance import leaves
 from .report import Finding, Report
 
@@ -26,13 +26,16 @@ _CUTS = frozenset({Tensor.detach, Tensor.data.__get__})  # type: ignore[attr-def
 SEEN = frozenset({*WATCHED, *_CUTS, Tensor.backward})
 """What `Judge.call` is for."""
 
+MOST_FORMS = 256
+"""At one place, to be remembered."""
+
 Said = list[tuple[Rule, Text]]
 
 
 class Place:
     """One place in the program that computes one loss, or calls backward()."""
 
-    __slots__ = ("calls", "file", "kind", "line", "module", "rules", "streaks", "told")
+    __slots__ = ("calls", "file", "kind", "line", "module", "quiet", "rules", "streaks", "told")
 
     def __init__(self, frame: FrameType, kind: str, rules: Sequence[Rule]) -> None:
         self.kind = kind
@@ -41,6 +44,8 @@ class Place:
         self.calls = 0
         self.rules = rules
         """Those that are asked here."""
+        self.quiet: set[Form] = set()
+        """Forms of calls of which no rule says anything at once."""
         self.told: set[str] = set()
         """The names of those that have spoken here."""
         self.streaks: dict[str, int] = {}
@@ -159,11 +164,18 @@ class Judge:
     # ----- how it is judged -----
 
     def _at_once(self, place: Place, call: WatchedCall) -> Said:
-        return [
+        """What a call shows. Where calls of its form have shown nothing, it is only asked when values are."""
+        form = call.form()
+        if form in place.quiet and call.error is None and not due(place.calls):
+            return []
+        said = [
             (rule, text)
             for rule in place.rules
             if rule.at_once and (text := self._ask(rule, place, rule.at_once, call)) is not None
         ]
+        if not said and len(place.quiet) < MOST_FORMS:
+            place.quiet.add(form)
+        return said
 
     def _batch(self, place: Place, call: WatchedCall, done: Sequence[Rule]) -> Said:
         """Reads the values of a call, if it is time; what they say, if that is known at once."""
@@ -200,10 +212,15 @@ class Judge:
         return said
 
     def _ask(self, rule: Rule, place: Place, question: Callable[..., Any], *about: Any) -> Any:
-        """What a rule answers. A rule that fails must not stop the program that it watches."""
+        """What a rule answers. A rule that fails, or finds no memory, must not stop the program that it watches."""
         try:
             return question(*about)
+        except torch.OutOfMemoryError:
+            place.leave_out(rule)
+            return None
         except Exception as error:
+            if any(isinstance(part, WatchedCall) and part.error is not None for part in about):
+                return None  # what raised may have shapes that no loss takes, and rules need not foresee them
             place.leave_out(rule)
             place.warn(f"lossmith's rule {rule.name} failed at this call; please report it: {error!r}")
             return None

@@ -51,12 +51,12 @@ def log_error(argument: str, dim: int | None = None) -> Statistic:
 
 def numbers(call: Call, argument: str, hidden: float = math.nan) -> Tensor:
     """A tensor of the call as float32 or float64, detached, with `hidden` where nothing counts."""
-    given: Tensor = call.result if argument == "result" else call.arguments[argument]
+    given = call.result if argument == "result" else call.arguments[argument]
+    assert given is not None
     wide = given.detach().to(torch.float64 if given.dtype == torch.float64 else torch.float32)
-    if wide.numel() == 0:
-        return wide.new_full((1,) * max(wide.dim(), 1), math.nan)
     counted = _counted(call, wide)
-    return wide if counted is None else torch.where(counted, wide, hidden)
+    wide = wide if counted is None else torch.where(counted, wide, hidden)
+    return wide if wide.numel() else wide.new_full((1,) * max(wide.dim(), 1), math.nan)
 
 
 def rounding(given: Tensor) -> float:
@@ -69,12 +69,12 @@ def _counted(call: Call, given: Tensor) -> Tensor | None:
     classes = call.class_dim()
     # the weight of a loss with classes is one number a class
     names = ("mask", "sample_weight", "weight") if classes is None else ("mask", "sample_weight")
-    counted = None
+    counted: Tensor | None = None
     for name in names:
-        kept = call.arguments.get(name)
-        if not isinstance(kept, Tensor):
+        argument = call.arguments.get(name)
+        if not isinstance(argument, Tensor):
             continue
-        kept = kept.detach() != 0
+        kept = argument.detach() != 0
         if classes is not None and kept.dim() == given.dim() - 1:
             kept = kept.unsqueeze(classes)
         counted = kept if counted is None else counted & kept
