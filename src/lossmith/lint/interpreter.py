@@ -119,7 +119,7 @@ class Interpreter:
     def __init__(
         self,
         open_file: Callable[[Path], Source | None],
-        report: Callable[[Place, Sequence[Site], Place | None], None],
+        report: Callable[[Place, Sequence[Site], Data | None], None],
     ) -> None:
         self._open_file = open_file
         self._report = report
@@ -623,6 +623,8 @@ class Interpreter:
                 self._write(holder, name, value)
             elif isinstance(holder, Criterion) and name in holder.settings:
                 self._assign(receiver, replace(holder, settings={**holder.settings, name: plain(value)}))
+            elif isinstance(holder, Data) and name == "requires_grad":
+                self._assign(receiver, outside.with_gradient(holder))
             elif isinstance(holder, Data) and isinstance(value, Layer | Chain | Instance | Made):
                 made = Made(holder.name)
                 made.names[name] = value
@@ -1272,7 +1274,7 @@ class Interpreter:
         if name == "backward" and _is_loss(receiver):
             settings: Mapping[str, Any] = {}
             site = Site("backward", receiver.known.settings["loss"], settings, {"result": known(receiver)})
-            self._report(self._place(node), [site], receiver.place)
+            self._report(self._place(node), [site], receiver)
             return Literal(None)
         return outside.tensor_method(receiver, name, arguments.positional, arguments.named, self._place(node))
 
@@ -1349,12 +1351,16 @@ class Interpreter:
             for values in found
         ]
         first = found[0][0] if found else None
-        origin = first.place if isinstance(first, Data) else None
         if sites:
-            self._report(self._place(node), sites, origin)
-        detached = bool(found) and all(known(values[0]).detached for values in found)
+            self._report(self._place(node), sites, first if isinstance(first, Data) else None)
+        detached = bool(found) and all(_are_cut([known(value) for value in values]) for values in found)
         return operation("loss", first, self._place(node), loss=loss, detached=detached)
 
+
+NOT_LEARNED = frozenset(
+    {"", "parameter", "literal", "one_hot", "argmax", "zeros", "ones", "full", "rand", "randn", "randint"}
+)
+"""What a target may be whose making is no network's."""
 
 ARITHMETIC = {
     "Add": "add",
@@ -1445,6 +1451,11 @@ def _arithmetic(sign: str, left: Any, right: Any) -> Value:
 def _setting(value: Value) -> Any:
     found = {repr(plain(option)): plain(option) for option in options(value)}
     return next(iter(found.values())) if len(found) == 1 else ...
+
+
+def _are_cut(tensors: Sequence[Known]) -> bool:
+    """Whether a loss of these has no gradient: its prediction is detached, and no other comes from a network."""
+    return tensors[0].detached and all(other.detached or other.op in NOT_LEARNED for other in tensors[1:])
 
 
 def _is_loss(value: Value) -> bool:

@@ -42,7 +42,8 @@ RULE = Rule(
     ),
     evidence=Text(
         "At run time the operation that made log_probs (softmax, sigmoid, an activation, a layer) or, in "
-        "several batches, first frames whose exponentials do not sum to 1 (within 10 %). Padding past the first frame may hold anything.",
+        "several batches, first frames whose exponentials do not sum to 1 (within 10 %). "
+        "Padding past the first frame may hold anything.",
         "运行时看 log_probs 由哪个运算产生（softmax、sigmoid、激活函数、线性层或卷积），"
         "或连续几个批次中首帧取指数后之和不为 1（相差超过 10%）。首帧之后的填充可以是任何值。",
     ),

@@ -200,7 +200,8 @@ RULE = Rule(
     why=Text(
         "It runs, and learns something else. Swapped, binary_cross_entropy is 100 |x - y|, whose optimum is 0 or 1 "
         "instead of a probability, and torch's gradient of it is infinite; binary_cross_entropy_with_logits is linear, "
-        "so the prediction for a 1 runs to infinity and that for a 0 gets no gradient; poisson_nll_loss and cross_entropy fall below 0 without end; a "
+        "so the prediction for a 1 runs to infinity and that for a 0 gets no gradient; "
+        "poisson_nll_loss and cross_entropy fall below 0 without end; a "
         "Gaussian mean learns to agree with its own variance. mse, l1, smooth_l1, huber and soft margin are "
         "symmetric: their numbers stay right, and only the reader is misled.",
         "程序照常运行，学到的却是别的东西。写反之后，binary_cross_entropy 成了 100 |x - y|，"
