@@ -33,6 +33,9 @@ class Watched(NamedTuple):
     own: bool
 
 
+Form = tuple[Any, ...]
+
+
 class WatchedCall:
     """See `rule.Call`."""
 
@@ -69,6 +72,19 @@ class WatchedCall:
         if dim is None and self.loss in _CLASSES_SECOND:
             return 0 if given.dim() == 1 else 1
         return (-1 if dim is None else int(dim)) % max(given.dim(), 1)
+
+    def form(self) -> Form:
+        """What a call has in common with others from its place: shapes, dtypes, last operations, settings."""
+        return tuple(
+            [
+                (value.shape, value.dtype, value.grad_fn and value.grad_fn.name())
+                if isinstance(value, Tensor)
+                else value
+                if type(value) in _SETTINGS
+                else None
+                for value in self.arguments.values()
+            ]
+        )
 
     def tensors(self) -> Iterator[Tensor]:
         """All tensors of the call, its result included."""
@@ -167,6 +183,8 @@ def _watched() -> dict[Callable[..., Any], Watched]:
 
 WATCHED = _watched()
 """Every function that computes a loss, lossmith's and torch's."""
+
+_SETTINGS = (bool, float, int, str, type(None))
 
 _CLASSES_SECOND = ("cross_entropy", "nll_loss", "multi_margin_loss")
 _CLASSES = dict.fromkeys((*_CLASSES_SECOND, "multilabel_margin_loss", "multilabel_soft_margin_loss"), "input") | {
