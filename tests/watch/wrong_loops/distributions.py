@@ -102,8 +102,9 @@ def targets_as_logits(nn, F):
         update(optimizer, F.binary_cross_entropy_with_logits(y.float(), model(x).squeeze(1)))
 
 
-@wrong("swapped-arguments")
+@wrong("swapped-arguments", raises=RuntimeError)
 def labels_as_probabilities(nn, F):
+    """torch's gradient for the target is infinite at labels of 0 and 1: all is NaN after one step."""
     model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
     criterion = nn.BCELoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
