@@ -28,6 +28,7 @@ def found(step: Step, batches: int = 6, rules: set[str] = OWN) -> set[str]:
     torch.manual_seed(0)
     with warnings.catch_warnings(), lossmith.guard("collect") as report:
         warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "lossmith's rule", lossmith.LossWarning)
         for _ in range(batches):
             with suppress(RuntimeError, ValueError, IndexError, NotImplementedError):
                 step()
@@ -286,6 +287,11 @@ LEGAL: list[Step] = [
     lambda: ctc(frames=torch.tensor([12, 11, 10]), lengths=torch.tensor([4, 2, 1])),
     lambda: ctc(targets=torch.zeros(0, dtype=torch.long), lengths=(0, 0, 0)),
     lambda: ctc(frames=(12, 12, 3), loss=L.ctc_loss, mask=torch.tensor([True, True, False])),
+    lambda: ctc(
+        torch.cat([scores(12, 2, 6).log_softmax(-1), scores(12, 1, 6)], 1),
+        loss=L.ctc_loss,
+        mask=torch.tensor([True, True, False]),
+    ),
     # triplets
     lambda: triplets(F.triplet_margin_loss, near=1.0, far=1.2),
     lambda: triplets(F.triplet_margin_loss, near=0.1, far=9.0, n=2),

@@ -31,6 +31,12 @@ def scores_of(call: Call) -> Tensor:
     return scores
 
 
+def counted_samples(call: Call) -> Tensor | None:
+    """The mask as (N); None without one."""
+    mask = call.arguments.get("mask")
+    return mask.expand(scores_of(call).shape[1:-1]).reshape(-1) if isinstance(mask, Tensor) else None
+
+
 def sequences(call: Call) -> Sequences | None:
     """None where the shapes do not go together."""
     scores, targets = scores_of(call), call.arguments["targets"]
@@ -40,7 +46,13 @@ def sequences(call: Call) -> Sequences | None:
         for name in ("input_lengths", "target_lengths")
     )
     rows = targets.shape[:1] == (samples,) if targets.dim() == 2 else targets.dim() == 1
-    if scores.dim() not in (2, 3) or not rows or frames.shape != (samples,) or lengths.shape != (samples,):
+    if (
+        scores.dim() not in (2, 3)
+        or samples == 0
+        or not rows
+        or frames.shape != (samples,)
+        or lengths.shape != (samples,)
+    ):
         return None
     targets = targets.detach().to(scores.device, non_blocking=True)
     if targets.dim() == 1:
@@ -49,7 +61,7 @@ def sequences(call: Call) -> Sequences | None:
         place = begin.unsqueeze(1) + torch.arange(min(len(targets), scores.shape[0] + 1), device=scores.device)
         targets = targets[place.clamp(0, max(len(targets) - 1, 0))] if len(targets) else place
     inside = torch.arange(targets.shape[1], device=scores.device) < lengths.unsqueeze(1)
-    mask = call.arguments.get("mask")
-    if isinstance(mask, Tensor):
-        inside = inside & mask.expand(scores.shape[1:-1]).reshape(-1, 1)
+    counted = counted_samples(call)
+    if counted is not None:
+        inside = inside & counted.unsqueeze(1)
     return Sequences(targets, inside, frames, lengths)

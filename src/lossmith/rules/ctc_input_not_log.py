@@ -1,16 +1,19 @@
 """LM204: CTC's log_probs that are no log-probabilities."""
 
+import torch
 from torch import Tensor
 
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
-from ..watch.statistics import numbers as read
 from ._evidence import ACTIVATIONS, LAYERS, PROBABILITIES, comes_from
+from ._sequences import counted_samples, scores_of
 
 
 def _total(call: Call) -> Tensor:
     """The logarithm of the sum of a first frame's probabilities, farthest from 0: first frames are never padding."""
-    totals = read(call, "log_probs")[0].logsumexp(-1).flatten()
+    totals = scores_of(call).detach()[0].to(torch.float32).logsumexp(-1).reshape(-1)
+    counted = counted_samples(call)
+    totals = totals if counted is None else torch.where(counted, totals, 0.0)
     return totals.gather(0, totals.abs().argmax(0, keepdim=True))
 
 
@@ -75,5 +78,5 @@ for _ in range(4):
     loss.backward()
 """,
     at_once=comes_from("log_probs", PROBABILITIES | ACTIVATIONS | LAYERS),
-    values=Values({"total": _total}, _says),
+    values=Values({"total": _total}, _says, applies=lambda call: scores_of(call).numel() > 0),
 )

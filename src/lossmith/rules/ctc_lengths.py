@@ -20,16 +20,16 @@ def _longest_input(call: Call) -> Tensor:
 
 def _surplus(call: Call) -> Tensor:
     """How much longer target_lengths are than the targets."""
-    found, targets = _of(call), call.arguments["targets"]
-    if targets.dim() == 2:
-        return found.lengths.amax() - targets.shape[1]
-    return found.lengths.sum() - targets.shape[0]
+    lengths, targets = _of(call).lengths, call.arguments["targets"]
+    held: int = targets.shape[-1]
+    return (lengths.amax() if targets.dim() == 2 else lengths.sum()) - held
 
 
 def _blanks(call: Call) -> Tensor:
     """How many samples have the blank among their labels."""
     found = _of(call)
-    return ((found.labels == call.arguments["blank"]) & found.inside).any(1).sum()
+    blank: int = call.arguments["blank"]
+    return ((found.labels == blank) & found.inside).any(1).sum()
 
 
 def _short(call: Call) -> Tensor:

@@ -7,17 +7,19 @@ from ..card import Text
 from ..losses.triplet_margin import triplet_margin_loss
 from ..rule import Call, Numbers, Rule, Values
 
+TRIPLET = ("anchor", "positive", "negative")
 FEW = 0.02
 """The share of active triplets that is held for none."""
 ENOUGH = 8
 """Triplets in a batch, so that all batches together show what share is active."""
+BATCHES = 10
 
 
 def _applies(call: Call) -> bool:
     if call.result is None or not call.result.requires_grad:
         return False
-    triplets = torch.broadcast_shapes(*(call.arguments[name].shape for name in ("anchor", "positive", "negative")))
-    return triplets[:-1].numel() >= ENOUGH
+    rows: list[int] = [call.arguments[name].shape[:-1].numel() for name in TRIPLET]
+    return max(rows) >= ENOUGH
 
 
 def _active(call: Call) -> Tensor:
@@ -29,17 +31,14 @@ def _active(call: Call) -> Tensor:
     assert call.result is not None
     losses = call.result.detach()
     if call.loss == "triplet_margin_loss" and call.arguments["reduction"] != "none":
-        names = ("anchor", "positive", "negative", "margin", "p", "eps", "swap", "mask")
-        losses = triplet_margin_loss(**{name: _plain(call.arguments[name]) for name in names}, reduction="none")
+        settings = {name: call.arguments[name] for name in ("margin", "p", "eps", "swap", "mask")}
+        anchor, positive, negative = (call.arguments[name].detach() for name in TRIPLET)
+        losses = triplet_margin_loss(anchor, positive, negative, **settings, reduction="none")
     active = (losses > 0).to(torch.float32)
     mask = call.arguments["mask"]
     if not isinstance(mask, Tensor) or losses.dim() == 0:
         return active.mean()
     return active.sum() / mask.expand(active.shape).sum()
-
-
-def _plain(given: object) -> object:
-    return given.detach() if isinstance(given, Tensor) else given
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -52,8 +51,6 @@ def _says(call: Call, numbers: Numbers) -> Text | None:
         f"（最后一批为 {numbers['active']:.1%}）",
     )
 
-
-BATCHES = 10
 
 RULE = Rule(
     code="LM206",

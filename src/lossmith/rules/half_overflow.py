@@ -44,10 +44,11 @@ def _gradient(call: Call) -> Tensor:
     var = call.arguments.get("var")
     if not isinstance(var, Tensor) or var.dtype not in HALF or not var.requires_grad:
         return torch.zeros(())
-    input, target, wide = (call.arguments[name].detach().to(torch.float32) for name in ("input", "target", "var"))
-    if wide.shape != input.shape and wide.shape == input.shape[:-1]:
-        wide = wide.unsqueeze(-1)
-    slope = ((input - target) / wide.clamp(min=call.arguments["eps"])).square() / 2
+    error = call.arguments["input"].detach().to(torch.float32) - call.arguments["target"].detach()
+    variance = var.detach().to(torch.float32).clamp(min=call.arguments["eps"])
+    if variance.shape != error.shape and variance.shape == error.shape[:-1]:
+        variance = variance.unsqueeze(-1)
+    slope: Tensor = (error / variance).square() / 2
     elements = slope.numel() if call.arguments["reduction"] == "mean" else 1
     return slope.amax() / elements / torch.finfo(var.dtype).max
 

@@ -71,6 +71,8 @@ def _counted(call: Call, hidden: float) -> Tensor:
     if is_ctc(call):
         found = sequences(call)
         assert found is not None
+        if found.labels.numel() == 0:
+            return found.labels.new_full((1,), math.nan, dtype=torch.float32)
         return torch.where(found.inside, found.labels.to(torch.float32), hidden)
     labels = read(call, "target", hidden)
     if "ignore_index" in call.arguments:

@@ -41,7 +41,8 @@ def _counted(call: Call) -> Tensor:
     target = call.arguments.get("target")
     if not isinstance(target, Tensor) or "ignore_index" not in call.arguments or target.is_floating_point():
         return torch.ones(())
-    return (target != call.arguments["ignore_index"]).sum()
+    ignored: int = call.arguments["ignore_index"]
+    return (target != ignored).sum()
 
 
 def _applies(call: Call) -> bool:

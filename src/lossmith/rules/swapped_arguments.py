@@ -67,9 +67,9 @@ def _variance_as_target(call: Call) -> Text | None:
 
 
 def _applies(call: Call) -> bool:
-    input, target = call.arguments.get("input"), call.arguments.get("target")
     if call.loss not in _SHOWS or not _learns_from_target(call):
         return False
+    input, target = call.arguments["input"], call.arguments["target"]
     if not input.is_floating_point() or not target.is_floating_point() or input.numel() < ENOUGH:
         return False
     # a divergence may be meant the other way round: then the target is a distribution that is learned
