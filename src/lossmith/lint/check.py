@@ -9,8 +9,8 @@ from ..rule import Rule, Site
 from .finding import Finding
 from .interpreter import Interpreter
 from .noqa import silenced
-from .source import SPEAKS, Source, Unreadable, load
-from .values import Place
+from .source import CONCERNS, SPEAKS, Source, Unreadable, load
+from .values import Data, Place
 
 
 @dataclass
@@ -29,7 +29,8 @@ class Checker:
         """shown: How a path is written."""
         self._rules = [rule for rule in rules if rule.in_source is not None]
         self._shown = shown
-        self._sources: dict[Path, Source | Unreadable | None] = {}
+        self._sources: dict[Path, Source | Unreadable] = {}
+        self._unconcerned: set[Path] = set()
         self._wanted: dict[Path, Path] = {}
         self._found: set[Finding] = set()
         self._interpreter = Interpreter(self._imported, self._report)
@@ -69,18 +70,22 @@ class Checker:
         found = self._sources[real]
         if isinstance(found, Source):
             return found
-        raise found or Unreadable("no file")
+        raise found
 
     def _imported(self, path: Path) -> Source | None:
-        """The source of a file that an import may mean."""
-        if path.resolve() not in self._sources and not path.is_file():
+        """The source of a file that an import means, if it may have to do with losses."""
+        real = path.resolve()
+        if real in self._unconcerned or not path.is_file():
             return None
         try:
+            if real not in self._sources and path.name != "__init__.py" and not CONCERNS.search(load(path)):
+                self._unconcerned.add(real)
+                return None
             return self._read(path)
         except Unreadable:
             return None
 
-    def _report(self, place: Place, sites: Sequence[Site], origin: Place | None) -> None:
+    def _report(self, place: Place, sites: Sequence[Site], origin: Data | None) -> None:
         """Takes what every alternative of a place shows."""
         path = self._wanted.get(place.source.path)
         if path is None:
@@ -103,7 +108,8 @@ class Checker:
             first = first or text
         return first
 
-    def _finding(self, path: Path, place: Place, rule: Rule, loss: str, text: Text, origin: Place | None) -> Finding:
+    def _finding(self, path: Path, place: Place, rule: Rule, loss: str, text: Text, origin: Data | None) -> Finding:
+        made = origin.place if origin is not None and origin.known.op in text.en else None
         start = place.source.range(place.node).start
         cell, line = place.source.cell_of(start.line)
         return Finding(
@@ -116,7 +122,7 @@ class Checker:
             severity=rule.severity_of(loss),
             text=text,
             fix=rule.fix,
-            origin="" if origin is None else self._origin(origin, place),
+            origin="" if made is None else self._origin(made, place),
             code_line=place.source.lines[start.line - 1],
         )
 

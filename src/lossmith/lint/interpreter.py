@@ -389,7 +389,6 @@ class Interpreter:
 
     def _unrolled(self, node: cst.For, items: Sequence[Value]) -> bool:
         """Runs the loop for each item, as the program does."""
-        self._forget(node.body, only_flags=True)
         for item in items:
 
             def body(item: Value = item) -> bool:
@@ -406,30 +405,30 @@ class Interpreter:
         return False
 
     def _run_While(self, node: cst.While) -> bool:
-        self._forget(node.body)
         always = self._truth(node.test) is True
         self._loop(node, lambda: self._suite(node.body), surely=always)
         return False
 
     def _loop(self, node: cst.For | cst.While, body: Callable[[], bool], surely: bool) -> None:
-        self._forget(node.body)
+        before = self._forget(node.body)
         loop = Loop(len(self._logs))
         self._frame.loops.append(loop)
         ended, after = self._attempt(body)
         self._frame.loops.pop()
-        self._meet([*([] if surely else [{}]), *loop.exits, *([] if ended else [after])])
+        self._meet([*([] if surely else [before]), *loop.exits, *([] if ended else [after])])
 
-    def _forget(self, body: cst.BaseSuite, only_flags: bool = False) -> None:
-        """Takes from names that a loop will write the literals that they hold before it."""
-        if only_flags:
-            return
+    def _forget(self, body: cst.BaseSuite) -> Written:
+        """Takes from names that a loop will write the literals that they hold before it, and gives these back."""
         written = self._written_in(body)
         receiver = self._frame.function.receiver if self._frame.function else None
+        before: Written = {}
         for holder in (self._frame.scope, receiver):
             if isinstance(holder, Scope | Instance):
                 for name in written & holder.names.keys():
                     if isinstance(holder.names[name], Literal):
+                        before[id(holder), name] = (holder, holder.names[name])
                         self._write(holder, name, Data(name=name))
+        return before
 
     def _written_in(self, node: cst.CSTNode) -> frozenset[str]:
         """The names and attributes that are assigned anywhere in a node."""
@@ -618,7 +617,7 @@ class Interpreter:
         return [Data() for _ in range(count)]
 
     def _assign_attribute(self, receiver: cst.BaseExpression, name: str, value: Value) -> None:
-        for holder in options(self._evaluate(receiver)):
+        for holder in map(_unknown_part, options(self._evaluate(receiver))):
             if isinstance(holder, Instance | Class | Made | File):
                 self._write(holder, name, value)
             elif isinstance(holder, Criterion) and name in holder.settings:
@@ -631,7 +630,7 @@ class Interpreter:
                 self._assign(receiver, made)
 
     def _assign_item(self, target: cst.Subscript, value: Value) -> None:
-        holder = self._evaluate(target.value)
+        holder = _unknown_part(self._evaluate(target.value))
         key = plain(self._index(target))
         if isinstance(holder, Table):
             entries = dict(holder.entries)
@@ -1446,6 +1445,11 @@ def _arithmetic(sign: str, left: Any, right: Any) -> Value:
         return Literal(PYTHON[sign](left, right))
     except (ArithmeticError, TypeError, ValueError):
         return Data()
+
+
+def _unknown_part(value: Value) -> Value:
+    """An attribute of something unknown, where it is no method after all."""
+    return Data(name=value.name) if isinstance(value, Method) and isinstance(value.receiver, Made | Data) else value
 
 
 def _setting(value: Value) -> Any:

@@ -139,7 +139,8 @@ def _keeps_dimension(index: Value) -> bool:
 def applied(op: str, value: Value, settings: Mapping[str, Any], place: Place) -> Value:
     """What an operation, a function of torch or a layer makes of its first operand."""
     if isinstance(value, Choice):
-        return join([applied(op, option, settings, place) for option in value.options])
+        filled = [option for option in value.options if option != Items()]
+        return join([applied(op, option, settings, place) for option in filled or value.options])
     tensor = known(value)
     if tensor.op == "loss" and op not in DETACHING and op != "item":
         return value
@@ -181,6 +182,11 @@ def _stacked(op: str, value: Value, settings: Mapping[str, Any], place: Place) -
     return first if stays or first.known.op == "loss" else operation(op, first, place, **settings)
 
 
+def with_gradient(value: Data) -> Data:
+    """A tensor that begins a graph of its own; a loss is none the better for it."""
+    return value if value.known.op == "loss" else replace(value, known=replace(value.known, detached=False))
+
+
 def _cast(value: Value, dtype: str) -> Value:
     if isinstance(value, Data):
         return replace(value, known=replace(value.known, dtype=dtype))
@@ -211,7 +217,9 @@ def tensor_method(
         return receiver
     if name in DETACHING:
         return replace(receiver, known=replace(tensor, detached=True))
-    if name in ("new_tensor",) and positional:
+    if name == "requires_grad_":
+        return with_gradient(receiver)
+    if name == "new_tensor" and positional:
         return called("torch.tensor", positional, named, place, False)
     if name in ("item", "tolist"):
         return applied("item", receiver, {}, place)
@@ -366,9 +374,12 @@ def _tensor_of(tail: str, first: Value | None, named: Mapping[str, Value], rest:
     if tail == "as_tensor":
         return each(content, lambda value: _cast(value, dtype)) if dtype else content
 
+    leaf = plain(named.get("requires_grad", Literal(False))) is True
+
     def cut(value: Value) -> Value:
         assert isinstance(value, Data)
-        return replace(value, known=replace(value.known, dtype=dtype or value.known.dtype, detached=True))
+        lost = value.known.op == "loss" or (value.known.op != "literal" and not leaf)
+        return replace(value, known=replace(value.known, dtype=dtype or value.known.dtype, detached=lost))
 
     return each(content, cut)
 

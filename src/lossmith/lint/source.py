@@ -23,6 +23,9 @@ FARTHEST = 6
 SPEAKS = re.compile(rb"loss|criterion|entropy|kl_?div", re.IGNORECASE)
 """What no file is without that computes a loss."""
 
+CONCERNS = re.compile(rb"torch|lossmith")
+"""What no file is without that defines a network or makes a loss."""
+
 
 class Unreadable(Exception):
     """The file can't be read as Python 3; the words say why."""
