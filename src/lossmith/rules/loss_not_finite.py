@@ -63,7 +63,10 @@ def _cause(call: Call, numbers: Numbers) -> Text:
     if any(call.arguments[name].numel() == 0 for name in operands):
         return Text("for an operand has no elements: the mean is 0/0", "因为有操作数不含任何元素：均值为 0/0")
     if numbers["counted"] == 0:
-        return Text("for every label is ignored: the mean is 0/0", "因为所有标签都被忽略：均值为 0/0")
+        return Text(
+            "for every label is ignored: the mean is 0/0, with a gradient of 0",
+            "因为所有标签都被忽略：均值为 0/0，梯度为 0",
+        )
     for kind, what in (("nan", Text("NaN", "NaN")), ("infinite", Text("infinite numbers", "无穷大"))):
         names = [name for place, name in enumerate(operands) if int(numbers[kind]) >> place & 1]
         if names:
@@ -84,11 +87,11 @@ RULE = Rule(
         "用于训练的损失为 NaN 或无穷大。",
     ),
     why=Text(
-        "A NaN in one element makes every gradient of the mean NaN, and one step makes every weight NaN: nothing that "
-        "the network computes after it is a number. An infinite loss often comes a few steps before: a squared error "
-        "of 2e19 is inf in float32, while its gradient is still finite. A mean over nothing is 0/0, and so is every "
+        "A NaN in one element makes the gradient of every weight behind it NaN, and one step makes the weights NaN: "
+        "nothing that the network computes after it is a number. An infinite loss often comes a few steps before: "
+        "a squared error of 2e19 is inf in float32, while its gradient is still finite. A mean over nothing is 0/0, and so is every "
         "sum that it enters.",
-        "一个元素为 NaN，均值的全部梯度都可能成为 NaN，走一步之后所有权重都是 NaN，此后网络算不出任何数。"
+        "一个元素为 NaN，参与它的所有权重的梯度都是 NaN，走一步之后权重也成为 NaN，此后网络算不出任何数。"
         "损失为 inf 往往早几步出现：float32 下误差 2e19 的平方就是 inf，而梯度仍是有限值。"
         "空集的均值是 0/0，凡与之相加的总损失也都成为 NaN。",
     ),
