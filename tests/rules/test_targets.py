@@ -192,6 +192,7 @@ BROKEN: dict[str, list[Step]] = {
         lambda: F.mse_loss(scores(8), 2e5 + 5e4 * torch.randn(8)),
         lambda: F.mse_loss(scores(8), 300 * torch.randn(8), reduction="sum"),
         lambda: L.mse_loss(scores(8, scale=1e6), 300 * torch.randn(8)),
+        lambda: F.mse_loss(scores(8) / 0, 300 * torch.randn(8)),
     ],
     "loss-not-finite": [
         lambda: F.mse_loss(scores(8) * torch.nan, torch.randn(8)),

@@ -89,8 +89,8 @@ RULE = Rule(
     why=Text(
         "A NaN in one element makes the gradient of every weight behind it NaN, and one step makes the weights NaN: "
         "nothing that the network computes after it is a number. An infinite loss often comes a few steps before: "
-        "a squared error of 2e19 is inf in float32, while its gradient is still finite. A mean over nothing is 0/0, and so is every "
-        "sum that it enters.",
+        "a squared error of 2e19 is inf in float32, while its gradient is still finite. "
+        "A mean over nothing is 0/0, and so is every sum that it enters.",
         "一个元素为 NaN，参与它的所有权重的梯度都是 NaN，走一步之后权重也成为 NaN，此后网络算不出任何数。"
         "损失为 inf 往往早几步出现：float32 下误差 2e19 的平方就是 inf，而梯度仍是有限值。"
         "空集的均值是 0/0，凡与之相加的总损失也都成为 NaN。",

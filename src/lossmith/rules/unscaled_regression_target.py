@@ -30,7 +30,7 @@ def _applies(call: Call) -> bool:
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
     input, target = numbers["input"], numbers["target"]
-    if not target >= LARGE or not math.isfinite(input) or target <= FAR * input <= FAR**2 * target:
+    if not target >= LARGE or math.isnan(input) or target <= FAR * input <= FAR**2 * target:
         return None
     return Text(
         f"targets are typically {target:.3g} and predictions {input:.3g} (root mean squares): a squared error of about "
