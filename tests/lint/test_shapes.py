@@ -732,6 +732,62 @@ def train():
 def evaluate(x, y):
     return F.cross_entropy(model(x).softmax(1), y)  # found
 """,
+    "the criterion goes with the branch": """
+class Own(nn.Module):
+    def forward(self, p, target):
+        return (p * target).sum()
+def train(kind, x, y):
+    if kind == "own":
+        criterion = Own()
+    elif kind == "both":
+        criterion = Own()
+    else:
+        criterion = nn.CrossEntropyLoss()
+    out = model(x)
+    if kind in ("own", "both"):
+        return criterion(out.softmax(1), y)
+    return criterion(out, y)
+""",
+    "the criterion does not go with the branch": """
+def train(kind, phase, x, y):
+    criterion = nn.CrossEntropyLoss() if kind == "ce" else print
+    out = model(x).softmax(1)
+    if phase == "train":
+        return criterion(out, y)  # found
+""",
+    "the tensor goes with the branch": """
+def train(soft, x, y):
+    out = model(x)
+    if soft:
+        out = out.softmax(1)
+    if soft:
+        return F.nll_loss(out.log(), y)
+    return F.cross_entropy(out, y)
+def wrong(soft, x, y):
+    out = model(x)
+    if soft:
+        out = out.softmax(1)
+    if soft:
+        return F.cross_entropy(out, y)  # found
+    return F.mse_loss(out, y)
+def early(soft, x, y):
+    out = model(x)
+    if soft:
+        out = out.softmax(1)
+    if not x.any():
+        return None
+    if soft:
+        return None
+    return F.cross_entropy(out, y)
+""",
+    "a loss by its name": """
+losses = {"own": print, "ce": nn.CrossEntropyLoss()}
+def train(args, x, y):
+    criterion = losses[args.loss]
+    if args.loss == "own":
+        return criterion(model(x).softmax(1), y)
+    return criterion(model(x), y)
+""",
     "match": """
 match model.kind:
     case "soft":

@@ -98,11 +98,10 @@ class Checker:
                     self._found.add(self._finding(path, place, rule, sites[0].loss, text, origin))
 
     def _judged(self, rule: Rule, sites: Sequence[Site]) -> Text | None:
-        if sites[0].loss not in rule.losses or rule.in_source is None:
-            return None
         first = None
         for site in sites:
-            text = rule.in_source(site)
+            judge = rule.in_source if site.loss in rule.losses else None
+            text = None if judge is None else judge(site)
             if text is None:
                 return None
             first = first or text

@@ -36,6 +36,7 @@ from .values import (
     operation,
     options,
     plain,
+    setting,
 )
 from .vocabulary import (
     CASTS,
@@ -239,8 +240,8 @@ def _function(
 ) -> Value:
     """A function or method of torch by its name, with its operand and what follows it."""
     op = OPERATIONS.get(name, name)
-    settings = {key: _literal(value) for key, value in zip(PARAMETERS.get(op, ()), positional, strict=False)}
-    settings |= {key: _literal(value) for key, value in named.items() if key not in ("input", "out", "self")}
+    settings = {key: setting(value) for key, value in zip(PARAMETERS.get(op, ()), positional, strict=False)}
+    settings |= {key: setting(value) for key, value in named.items() if key not in ("input", "out", "self")}
     if "axis" in settings:
         settings["dim"] = settings.pop("axis")
     if name == "softmax2d":
@@ -251,11 +252,6 @@ def _function(
     settings.pop("dtype", None)
     result = applied(op, operand, settings, place)
     return _cast(result, dtype) if dtype else result
-
-
-def _literal(value: Value) -> Any:
-    found = {repr(plain(option)): plain(option) for option in options(value)}
-    return next(iter(found.values())) if len(found) == 1 else ...
 
 
 # ----- functions and classes -----
@@ -311,8 +307,8 @@ def module(tail: str, positional: Sequence[Value], named: Mapping[str, Value], p
     if op in SEEN_THROUGH or tail.startswith(("Dropout", "AlphaDropout")):
         return Layer("identity", {}, place)
     op = OPERATIONS.get(op, op)
-    settings = {key: _literal(value) for key, value in zip(PARAMETERS.get(op, ()), positional, strict=False)}
-    settings |= {key: _literal(value) for key, value in named.items()}
+    settings = {key: setting(value) for key, value in zip(PARAMETERS.get(op, ()), positional, strict=False)}
+    settings |= {key: setting(value) for key, value in named.items()}
     if tail == "Softmax2d":
         settings["dim"] = -3
     return Layer(op, settings, place)
@@ -331,16 +327,16 @@ def _torch_function(
         return _tensor_of(tail, first, named, rest)
     if op in CREATED and not tail.endswith("_like"):
         names = PARAMETERS.get(op, ())
-        settings = {key: _literal(value) for key, value in zip(names, positional, strict=False)}
+        settings = {key: setting(value) for key, value in zip(names, positional, strict=False)}
         if op == "randint":
             settings = _bounds(positional)
-        settings |= {key: _literal(value) for key, value in named.items() if key not in ("dtype", "device")}
+        settings |= {key: setting(value) for key, value in named.items() if key not in ("dtype", "device")}
         return operation(op, None, place, **settings, dtype=_dtype(named.get("dtype")))
     if tail.endswith("_like") and op in CREATED:
-        settings = {key: _literal(value) for key, value in zip(("fill_value",), rest, strict=False)} if op == "full" else {}
+        settings = {key: setting(value) for key, value in zip(("fill_value",), rest, strict=False)} if op == "full" else {}
         if op == "randint":
             settings = {k: v for k, v in _bounds(rest).items() if k != "size"}
-        settings |= {key: _literal(value) for key, value in named.items() if key in ("fill_value", "low", "high")}
+        settings |= {key: setting(value) for key, value in named.items() if key in ("fill_value", "low", "high")}
         return operation(op, None, place, **settings, dtype=_dtype(named.get("dtype")))
     if tail in WRAPPERS and first is not None:
         return first
@@ -349,13 +345,13 @@ def _torch_function(
     if tail in ("no_grad", "enable_grad", "device", "load", "save", "manual_seed", "Generator", "einsum"):
         return Made(tail)
     if tail == "where" and len(rest) == 2:
-        return operation("where", None, place, values=[_literal(value) for value in rest])
+        return operation("where", None, place, values=[setting(value) for value in rest])
     return _function(tail, first, rest, named, place)
 
 
 def _bounds(positional: Sequence[Value]) -> dict[str, Any]:
     """What `torch.randint` is given by position: (high, size) or (low, high, size)."""
-    numbers = [_literal(value) for value in positional]
+    numbers = [setting(value) for value in positional]
     if len(numbers) >= 2 and isinstance(numbers[1], list | tuple):
         return {"low": 0, "high": numbers[0], "size": numbers[1]}
     if len(numbers) == 2:

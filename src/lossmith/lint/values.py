@@ -118,10 +118,44 @@ class Method(Value):
 
 
 @dataclass(frozen=True)
+class Guard:
+    """A condition under which something holds."""
+
+    test: str
+    """As it is written."""
+    holds: bool
+    names: frozenset[str]
+    """What it asks."""
+
+
+@dataclass(frozen=True)
 class Choice(Value):
     """One of several: branches that met."""
 
     options: tuple[Value, ...]
+    guards: tuple[frozenset[Guard], ...] = field(default=(), compare=False)
+    """For each option the conditions under which it is the one; empty where they are not known."""
+
+    def under(self, assumed: Iterable[Guard]) -> Value:
+        """What is left of it where conditions are assumed."""
+        if not self.guards:
+            return self
+        opposite = {(guard.test, not guard.holds) for guard in assumed}
+        left = [
+            (option, guards)
+            for option, guards in zip(self.options, self.guards, strict=True)
+            if not any((guard.test, guard.holds) in opposite for guard in guards)
+        ]
+        if not left or len(left) == len(self.options):
+            return self
+        if len(left) == 1:
+            return left[0][0]
+        return Choice(tuple(option for option, _ in left), tuple(guards for _, guards in left))
+
+    @property
+    def asked(self) -> frozenset[str]:
+        """What the choice depends on, as far as that is known."""
+        return frozenset(name for guards in self.guards for guard in guards for name in guard.names)
 
 
 @dataclass(eq=False)
@@ -227,6 +261,32 @@ Holder = Scope | Class | Instance | Made | File
 """What has names that can be written."""
 
 
+def meeting(branches: Iterable[tuple[Value, frozenset[Guard]]]) -> Value:
+    """What is known where branches meet, each under its conditions."""
+    found: list[Value] = []
+    conditions: list[frozenset[Guard]] = []
+    for value, under in branches:
+        inner = value.guards if isinstance(value, Choice) and value.guards else [frozenset()] * len(options(value))
+        for option, guards in zip(options(value), inner, strict=True):
+            same = next((i for i, other in enumerate(found) if option is other or _same(option, other)), None)
+            if same is None:
+                found.append(option)
+                conditions.append(guards | under)
+            else:
+                conditions[same] &= guards | under
+    if len(found) < 2 or len(found) > MOST_OPTIONS:
+        return join(found)
+    return Choice(tuple(found), tuple(conditions))
+
+
+def chosen_by(value: Value, names: frozenset[str]) -> Value:
+    """A choice that depends on what these names hold."""
+    if not isinstance(value, Choice) or not names:
+        return value
+    guard = Guard("", True, names)
+    return Choice(value.options, tuple(guards | {guard} for guards in value.guards or [frozenset()] * len(value.options)))
+
+
 def in_one(value: Value) -> Value:
     """Of lists that branches or loops have made differently one, open, with the items at their common end."""
     if not isinstance(value, Choice):
@@ -270,9 +330,10 @@ def _same(one: Value, other: Value) -> bool:
 
 def each(value: Value, function: Callable[[Value], Value]) -> Value:
     """The function of every alternative."""
-    if isinstance(value, Choice):
-        return join([function(option) for option in value.options])
-    return function(value)
+    if not isinstance(value, Choice):
+        return function(value)
+    guards = value.guards or [frozenset()] * len(value.options)
+    return meeting([(function(option), under) for option, under in zip(value.options, guards, strict=True)])
 
 
 def plain(value: Value) -> Any:
@@ -285,6 +346,21 @@ def plain(value: Value) -> Any:
     if isinstance(value, Data) and value.known.op == "literal" and value.known.of is None:
         return value.known.value
     return ...
+
+
+def setting(value: Value) -> Any:
+    """What is told of an argument that is no tensor: the literal that all alternatives agree in, else `...`."""
+    found = {repr(plain(option)): plain(option) for option in options(value)}
+    return next(iter(found.values())) if len(found) == 1 else ...
+
+
+def is_loss(value: Value) -> bool:
+    return isinstance(value, Data) and value.known.op == "loss"
+
+
+def hashable(key: Any) -> bool:
+    """Whether the key of a dictionary is told by its value."""
+    return isinstance(key, str | int | float | bool | None | bytes)
 
 
 def known(value: Value) -> Known:
@@ -307,7 +383,7 @@ def named(value: Value, name: str) -> Value:
     if isinstance(value, Data):
         return value if value.name == name else Data(value.known, value.place, name)
     if isinstance(value, Choice):
-        return Choice(tuple(named(option, name) for option in value.options))
+        return Choice(tuple(named(option, name) for option in value.options), value.guards)
     return value
 
 
