@@ -84,13 +84,14 @@ def softmax_in_a_compiled_model(nn, F):
 
 @wrong("softmax-into-cross-entropy")
 def softmax_in_an_evaluation(nn, F):
-    """Only the validation loss is wrong, under no_grad, where no graph is kept."""
+    """Only the validation loss is wrong; its probabilities were made under no_grad and have no graph."""
     model, optimizer = classifier(nn)
     criterion = nn.CrossEntropyLoss()
     for x, y in classified(steps=15):
         update(optimizer, criterion(model(x), y))
         with torch.no_grad():
-            _ = criterion(torch.softmax(model(x), dim=1), y).item()
+            p = torch.softmax(model(x), dim=1)
+        assert criterion(p, y).item() > 0
 
 
 @wrong("softmax-into-cross-entropy")

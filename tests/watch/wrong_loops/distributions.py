@@ -121,7 +121,7 @@ def smoothed_labels_as_probabilities(nn, F):
         update(optimizer, criterion(y.float().clamp(0.01, 0.99), model(x).squeeze(1)))
 
 
-@wrong("swapped-arguments")
+@wrong("swapped-arguments", beside=("loss-not-finite",))
 def counts_as_log_rates(nn, F):
     model = nn.Linear(4, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
