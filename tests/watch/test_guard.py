@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from torch.overrides import BaseTorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
@@ -450,6 +451,21 @@ def test_values_are_read_at_first_and_then_rarely(only: Callable[..., None]) -> 
     assert read == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3072]
 
 
+def test_of_large_calls_only_powers_of_two_are_read(only: Callable[..., None]) -> None:
+    read: list[int] = []
+
+    def number(call: Call) -> Tensor:
+        read.append(report.calls)
+        return torch.zeros(())
+
+    only(rule(values=Values({"number": number}, lambda call, numbers: None)))
+    x, y = torch.rand(2**19, requires_grad=True), torch.rand(2**19)
+    with lossmith.guard("collect") as report:
+        for _ in range(20):
+            F.mse_loss(x, y)
+    assert read == [1, 2, 4, 8, 16]
+
+
 def test_a_rule_that_does_not_apply_is_not_asked_for_values(only: Callable[..., None]) -> None:
     reads = {"n": lambda call: call.arguments["target"].amin()}
     only(rule(values=Values(reads, lambda call, n: Text("", ""), 1, applies=lambda call: call.loss == "l1_loss")))
@@ -556,6 +572,7 @@ def test_a_guard_is_its_threads_own() -> None:
         misuse()
         reports.append(lossmith.guard.enable("collect"))
         misuse()
+        lossmith.guard.disable()
 
     with lossmith.guard("collect") as outer:
         thread = threading.Thread(target=work)
@@ -688,3 +705,80 @@ def test_the_import_is_lazy_and_complete() -> None:
         "from lossmith import *; assert LossMisuse is lossmith.LossMisuse"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ----- optimizers -----
+
+
+def test_an_optimizers_step_is_not_watched_and_the_next_loss_is() -> None:
+    weight = nn.Parameter(torch.randn(8, 3))
+    seen = []
+
+    class Sgd(torch.optim.SGD):
+        @torch.no_grad()
+        def step(self, closure: Any = None) -> Any:
+            seen.append(len(_get_current_function_mode_stack()))
+            return super().step(closure)
+
+    optimizer = Sgd([weight], lr=0.1)
+    with lossmith.guard("collect") as outer, lossmith.guard("collect") as inner:
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(weight.softmax(1), LABELS).backward()
+            optimizer.step()
+    assert seen == [0, 0, 0]
+    assert (outer.calls, inner.calls) == (3, 3)
+
+
+def test_a_closure_of_an_optimizer_is_watched() -> None:
+    weight = nn.Parameter(torch.randn(8, 3))
+    optimizer = torch.optim.LBFGS([weight], max_iter=2)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(weight.softmax(1), LABELS)
+        loss.backward()
+        return loss
+
+    for step in (lambda: optimizer.step(closure), lambda: optimizer.step(closure=closure)):
+        with lossmith.guard("collect") as report:
+            step()
+        assert [finding.rule for finding in report.findings] == [RULE]
+
+
+def test_a_mode_that_came_later_stays_on_top_in_a_step() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(2))])
+    with lossmith.guard("collect") as report, BaseTorchFunctionMode() as later:
+        optimizer.step()
+        assert _get_current_function_mode_stack()[-1] is later
+        misuse()
+    assert report.calls == 1
+
+
+def test_a_step_that_raises_or_runs_in_another_thread() -> None:
+    class Broken(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            raise ZeroDivisionError
+
+    parameter = nn.Parameter(torch.ones(2))
+    with lossmith.guard("collect") as report:
+        with pytest.raises(ZeroDivisionError):
+            Broken([parameter]).step()
+        torch.optim.SGD([parameter]).step()
+        misuse()
+        thread = threading.Thread(target=torch.optim.SGD([parameter]).step)
+        thread.start()
+        thread.join()
+        misuse()
+    assert report.calls == 2
+    assert not _global_optimizer_pre_hooks and not _global_optimizer_post_hooks
+
+
+def test_an_optimizers_step_is_compiled_under_the_guard() -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    parameter.grad = torch.ones(2)
+    optimizer = torch.optim.SGD([parameter], lr=0.5)
+    torch.compiler.reset()
+    with lossmith.guard("error"):
+        torch.compile(optimizer.step, backend="aot_eager")()  # torch breaks the graph itself
+    assert parameter.tolist() == [0.5, 0.5]

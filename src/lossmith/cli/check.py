@@ -37,17 +37,18 @@ def check(
 
     Exit code 1: a finding is an error; else the script's own.
     """
-    from ..watch.guard import Watch, remove
     from ..watch.judge import Judge
+    from ..watch.mode import Watch
 
     if not (module or Path(script).exists()):
         typer.echo(f"lossmith: {script}: there is no such file", err=True)
         raise typer.Exit(2)
     stdout = _stdout_to_stderr() if form == "json" else None
     judge = Judge(lambda finding, *_: typer.echo(_told(finding, lang), err=True), lang)
-    watch = Watch(judge).__enter__()
+    watch = Watch(judge)
+    watch.start()
     code = _run(script, arguments or [], module)
-    remove(watch)
+    watch.stop()
     judge.close()
     report = judge.report
     if stdout is None:

@@ -15,21 +15,32 @@ FIRST = 8
 """So many calls from one place are looked at, one after the other."""
 RARELY = 1024
 """Then the 16th, 32nd, 64th, ... and at last one in so many."""
+LARGE = 2**20
+"""Of calls with as many elements only the 1st, 2nd, 4th, ... are looked at: each statistic is a pass over them."""
 
 
 def due(calls: int) -> bool:
-    """Whether the values of this call, counted from 1 at its place, are looked at."""
-    return calls <= FIRST or calls & (calls - 1) == 0 or calls % RARELY == 0
+    """Whether this call, counted from 1 at its place, is looked at."""
+    return calls <= FIRST or _power_of_two(calls) or calls % RARELY == 0
 
 
-def readable(call: WatchedCall) -> bool:
-    """Whether its tensors are plain ones with values, outside of every mode, trace and captured graph."""
+def readable(call: WatchedCall, calls: int) -> bool:
+    """Whether its tensors are plain ones with values, outside of every mode, trace and captured graph.
+
+    calls: which it is from its place.
+    """
     if _get_current_dispatch_mode() is not None or torch._C._is_tracing():
         return False
     tensors = list(call.tensors())
     if any(type(t) not in (Tensor, torch.nn.Parameter) or t.layout != torch.strided or t.is_meta for t in tensors):
         return False
-    return not (any(t.is_cuda for t in tensors) and torch.cuda.is_current_stream_capturing())
+    if any(t.is_cuda for t in tensors) and torch.cuda.is_current_stream_capturing():
+        return False
+    return _power_of_two(calls) or sum(t.numel() for t in tensors) < LARGE
+
+
+def _power_of_two(number: int) -> bool:
+    return number & (number - 1) == 0
 
 
 class Batch:

@@ -1,14 +1,11 @@
-"""`lossmith.guard`: the mode of torch that sees each call, and what is done with what is found."""
+"""`lossmith.guard`: where it begins and ends, and what it does with what is found."""
 
 import threading
-from collections.abc import Callable
-from typing import Any, Literal, get_args
-
-from torch.compiler import is_compiling
-from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode, _push_mode
+from typing import Literal, get_args
 
 from ..card import Language
-from .judge import SEEN, Judge, Place
+from .judge import Judge, Place
+from .mode import Watch
 from .report import Finding, Report
 
 Mode = Literal["warn", "error", "collect"]
@@ -61,12 +58,12 @@ class guard:
     def __enter__(self) -> Report:
         watch = _watch(self._mode, self._language)
         self._entered.append(watch)
-        _push_mode(watch)
+        watch.start()
         return watch.judge.report
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         watch = self._entered.pop()
-        remove(watch)
+        watch.stop()
         if kind is None:
             watch.judge.close()
 
@@ -78,7 +75,7 @@ class guard:
         _check(mode, language)
         guard.disable()
         watch = _thread.watch = _watch(mode, language)
-        _push_mode(watch)
+        watch.start()
         return watch.judge.report
 
     @staticmethod
@@ -86,23 +83,8 @@ class guard:
         """Ends what :meth:`enable` began in this thread; nothing happens if nothing did."""
         watch, _thread.watch = _thread.watch, None
         if watch is not None:
-            remove(watch)
+            watch.stop()
             watch.judge.close()
-
-
-class Watch(TorchFunctionMode):
-    """Lets all calls pass but those that `Judge` is for."""
-
-    def __init__(self, judge: Judge) -> None:
-        super().__init__()
-        self.judge = judge
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func in SEEN and not is_compiling():
-            return self.judge.call(func, args, kwargs or {})
-        return func(*args, **kwargs) if kwargs else func(*args)
 
 
 class _Thread(threading.local):
@@ -144,14 +126,3 @@ def _check(mode: str, language: str) -> None:
                 f"lossmith.guard: {value!r} is not a valid value for {name}; write one of "
                 f"{', '.join(map(repr, choices))}"
             )
-
-
-def remove(watch: Watch) -> None:
-    """Takes a mode out of this thread's stack, wherever it stands: others may have come after it."""
-    if watch not in _get_current_function_mode_stack():
-        return
-    above = []
-    while (top := _pop_mode()) is not watch:
-        above.append(top)
-    for mode in reversed(above):
-        _push_mode(mode)

@@ -189,7 +189,7 @@ class Judge:
             and (call.error is None or rule.values.batches == 1)
             and self._ask(rule, place, rule.values.applies, call)
         ]
-        if not rules or not readable(call):
+        if not rules or not readable(call, place.calls):
             return []
         answers: dict[Statistic, Tensor] = {}
         with torch.no_grad():
