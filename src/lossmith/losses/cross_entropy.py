@@ -459,10 +459,10 @@ CARD = Card(
         Trap(
             "cross-entropy-all-ignored",
             Text(
-                "If every label of a batch is ignored, the mean is 0/0 = NaN. Its gradient is 0, but every sum and running "
-                'mean that it enters is NaN from then on. on_empty="zero" makes it 0.',
-                "若一个批次的标签全部被忽略，均值为 0/0 = NaN。它的梯度是 0，但凡把它加进去的总和与滑动平均从此都是 NaN。"
-                'on_empty="zero" 使其为 0。',
+                "If every label of a batch is ignored, the mean is 0/0 = NaN. Its gradient is 0, but every sum and "
+                'running mean that it enters is NaN from then on. on_empty="zero" makes it 0.',
+                "若一个批次的标签全部被忽略，均值为 0/0 = NaN。它的梯度是 0，但凡把它加进去的总和与滑动平均"
+                '从此都是 NaN。on_empty="zero" 使其为 0。',
             ),
             rule="loss-not-finite",
         ),
