@@ -178,6 +178,8 @@ class Site:
     """Whether a call is of the function itself. Else a criterion is called, whose constructor was a place too."""
     in_loop: bool = False
     """Whether it stands in a loop: an assignment there is met again."""
+    negated: bool = False
+    """Whether the result of a call is negated at once: `-nll_loss(p, y)` picks out the probabilities of the labels."""
 
 
 # ----- the rule -----

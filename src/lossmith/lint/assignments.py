@@ -67,7 +67,11 @@ class Assignments(Machine):
                 after = count - star - 1
                 end = len(value.items) - after
                 return [*value.items[:star], Items(value.items[star:end]), *value.items[end:]]
-        if isinstance(value, Data) and count == 2 and value.known.op in ("max", "min", "topk", "sort", "mode", "median"):
+        if (
+            isinstance(value, Data)
+            and count == 2
+            and value.known.op in ("max", "min", "topk", "sort", "mode", "median")
+        ):
             return [value, operation("argmax", value, value.place, dtype="long", detached=True)]
         return [Data() for _ in range(count)]
 
@@ -100,9 +104,13 @@ class Assignments(Machine):
                 items[key] = value
                 changed = replace(holder, items=tuple(items)) if isinstance(holder, Items) else Chain(tuple(items))
                 self._assign(target.value, changed)
-        elif isinstance(holder, Data) and isinstance(value, Layer | Chain | Instance) and key not in (0, ...):
-            if isinstance(target.value, cst.Attribute):  # the last layer of a pretrained model's classifier
-                self._assign(target.value, Chain((value,)))
+        elif (
+            isinstance(holder, Data)
+            and isinstance(target.value, cst.Attribute)
+            and isinstance(value, Layer | Chain | Instance)
+            and key not in (0, ...)
+        ):  # the last layer of a pretrained model's classifier
+            self._assign(target.value, Chain((value,)))
 
     def _shadowing(self, target: cst.BaseExpression, value: cst.BaseExpression) -> None:
         """Tells of `loss = loss(...)`, where a criterion is lost."""
@@ -125,8 +133,7 @@ class Assignments(Machine):
         """Whether the name is called again with what it is assigned: the criterion was made before this loop."""
         if isinstance(target, cst.Attribute):
             function = self._frame.function
-            made_in = isinstance(function and function.node, cst.FunctionDef) and function.node.name.value == "__init__"  # type: ignore[union-attr]  # fmt: skip
-            return not made_in
+            return function is None or function.name != "__init__"
         if not self._frame.loops:
             return False
         key = (id(self._scope_of(target.value)), target.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -171,7 +172,9 @@ class Calls(Machine):
     def through(self, layer: Value, given: Value, node: cst.CSTNode) -> Value:
         """What a layer makes of a tensor."""
         if isinstance(layer, Layer):
-            return each(given, lambda value: outside.applied(layer.op, value, layer.settings, layer.place or self._place(node)))
+            return each(
+                given, lambda value: outside.applied(layer.op, value, layer.settings, layer.place or self._place(node))
+            )
         if isinstance(layer, Chain):
             for inner in layer.layers:
                 given = self.through(inner, given, node)
@@ -181,7 +184,7 @@ class Calls(Machine):
     def _invoke(self, function: Function, arguments: Arguments) -> Value:
         function.called = True
         running = [frame.function.node for frame in self._frames if frame.function is not None]
-        name = function.node.name.value if isinstance(function.node, cst.FunctionDef) else ""
+        name = function.name
         if len(running) >= DEEPEST_CALLS or self._steps > self._limit or function.node in running:
             return operation("call", None, None, function=name)
         if isinstance(function.receiver, Instance) and name:
@@ -196,7 +199,7 @@ class Calls(Machine):
             self._suite(function.node.body)
             for inner in frame.functions:
                 if not inner.called:
-                    self._attempt(lambda inner=inner: bool(self._invoke(inner, Arguments(more=True))) and False)  # type: ignore[misc]  # fmt: skip
+                    self._attempt(partial(self._invoke, inner, Arguments(more=True)))
         finally:
             self._frames.pop()
         if frame.yields:
@@ -298,7 +301,7 @@ class Calls(Machine):
         for name in ("__call__", "forward"):
             method = instance.cls.member(name)
             if isinstance(method, Function):
-                return self._invoke(self._method(method, instance), arguments)
+                return self._invoke(method.of(instance), arguments)
             if name in instance.names:
                 return self.call(instance.names[name], arguments, node)
         if instance.core is not None:
@@ -339,7 +342,7 @@ class Calls(Machine):
         for base in parent.owner.bases:
             member = base.member(name) if isinstance(base, Class) else None
             if isinstance(member, Function):
-                return self._invoke(self._method(member, parent.receiver), arguments)
+                return self._invoke(member.of(parent.receiver), arguments)
         receiver = parent.receiver
         if not isinstance(receiver, Instance):
             return Data()
@@ -406,12 +409,16 @@ class Calls(Machine):
         for name, value in zip(form.settings, arguments.positional[len(form.tensors) :], strict=False):
             settings[name] = setting(value)
         settings |= {name: setting(value) for name, value in arguments.named.items() if name in settings}
-        return self._computed(form.loss, form.tensors, with_reduction(settings), arguments, node, form.own, functional=True)
+        return self._computed(
+            form.loss, form.tensors, with_reduction(settings), arguments, node, form.own, functional=True
+        )
 
     def _loss(self, criterion: Criterion, arguments: Arguments, node: cst.CSTNode) -> Value:
         """A loss is computed by its Module."""
         tensors = next(form.tensors for form in forms().values() if form.loss == criterion.loss)
-        return self._computed(criterion.loss, tensors, criterion.settings, arguments, node, criterion.own, functional=False)
+        return self._computed(
+            criterion.loss, tensors, criterion.settings, arguments, node, criterion.own, functional=False
+        )
 
     def _computed(
         self,
@@ -426,8 +433,18 @@ class Calls(Machine):
         given = {name: arguments.get(place, name) or Data() for place, name in enumerate(tensors)}
         alternatives = [[o for o in options(v) if o != Literal(None)] or [Data()] for v in given.values()]
         found = list(product(*alternatives)) if _product_of_lengths(alternatives) <= MOST_SITES else []
+        in_loop, negated = bool(self._frame.loops), id(node) in self._negated
         sites = [
-            Site("call", loss, settings, dict(zip(tensors, map(known, values), strict=True)), own, functional, bool(self._frame.loops))  # fmt: skip
+            Site(
+                "call",
+                loss,
+                settings,
+                dict(zip(tensors, map(known, values), strict=True)),
+                own=own,
+                functional=functional,
+                in_loop=in_loop,
+                negated=negated,
+            )
             for values in found
         ]
         first = found[0][0] if found else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -201,8 +202,10 @@ class Expressions(Machine):
         return join([left, self._evaluate(node.right)])
 
     def _value_UnaryOperation(self, node: cst.UnaryOperation) -> Value:
-        value = self._evaluate(node.expression)
         sign = type(node.operator).__name__
+        if sign == "Minus":
+            self._negated.add(id(node.expression))
+        value = self._evaluate(node.expression)
         if sign == "Not":
             holds = truth(value)
             return Data() if holds is None else Literal(not holds)
@@ -219,6 +222,10 @@ class Expressions(Machine):
         return operation(name, value, place)
 
     def _value_BinaryOperation(self, node: cst.BinaryOperation) -> Value:
+        if isinstance(node.operator, cst.Multiply):
+            for one, other in ((node.left, node.right), (node.right, node.left)):
+                if isinstance(one, cst.UnaryOperation) and isinstance(one.operator, cst.Minus):
+                    self._negated.add(id(other))
         left, right = self._evaluate(node.left), self._evaluate(node.right)
         return self._binary(type(node.operator).__name__, left, right, self._place(node))
 
@@ -240,7 +247,9 @@ class Expressions(Machine):
         if name is None:
             return Data()
         if isinstance(left, Literal | Items) and isinstance(right, Data):
-            return operation({"sub": "rsub", "div": "rdiv", "pow": "rpow"}.get(name, name), right, place, other=plain(left))
+            return operation(
+                {"sub": "rsub", "div": "rdiv", "pow": "rpow"}.get(name, name), right, place, other=plain(left)
+            )
         return operation(name, left, place, other=plain(right))
 
     def _value_Comparison(self, node: cst.Comparison) -> Value:
@@ -312,30 +321,22 @@ class Expressions(Machine):
             return instance.names[name]
         member = instance.cls.member(name)
         if isinstance(member, Function):
-            method = self._method(member, instance)
+            method = member.of(instance)
             is_property = any(d.split(".")[-1] in ("property", "cached_property") for d in member.decorators)
             return self._invoke(method, Arguments()) if is_property else method
         if member is not None:
             return member
         for part in instance.cls.lineage():
-            for method_name, method in part.names.items() if isinstance(part, Class) else ():
-                if not isinstance(method, Function) or not isinstance(method.node, cst.FunctionDef):
+            for method_name, setter in part.names.items() if isinstance(part, Class) else ():
+                if not isinstance(setter, Function) or not isinstance(setter.node, cst.FunctionDef):
                     continue
-                if method_name in instance.methods_called or name not in self._written_in(method.node):
+                if method_name in instance.methods_called or name not in self._written_in(setter.node):
                     continue
                 instance.methods_called.add(method_name)
-                bound = method.bound(instance)
-                self._lastingly(lambda bound=bound: self._invoke(bound, Arguments(more=True)))  # type: ignore[misc]
+                self._lastingly(partial(self._invoke, setter.bound(instance), Arguments(more=True)))
                 if name in instance.names:
                     return instance.names[name]
         return Method(instance, name)
-
-    def _method(self, function: Function, receiver: Value) -> Function:
-        if "staticmethod" in function.decorators:
-            return function
-        if "classmethod" in function.decorators and isinstance(receiver, Instance):
-            return function.bound(receiver.cls)
-        return function.bound(receiver)
 
     def _index(self, node: cst.Subscript) -> Value:
         if len(node.slice) == 1 and isinstance(node.slice[0].slice, cst.Index):
@@ -376,7 +377,9 @@ class Expressions(Machine):
                     found = join(unknown) if unknown else Data(name=str(key))
                 return named(found, str(key))
             case Data():
-                columns = [self._evaluate(e.slice.value) if isinstance(e.slice, cst.Index) else None for e in node.slice]
+                columns = [
+                    self._evaluate(e.slice.value) if isinstance(e.slice, cst.Index) else None for e in node.slice
+                ]
                 return outside.indexed(value, columns, key, self._place(node))
             case Instance() if value.cls.member("__getitem__") is not None:
                 return self.call(self.attribute(value, "__getitem__"), Arguments((index,)), node)

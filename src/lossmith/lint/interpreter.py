@@ -8,6 +8,7 @@ further is left open: unknown is silent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import libcst as cst
@@ -23,7 +24,6 @@ from .machine import (
     MOST_STEPS_OF_A_FILE,
     Arguments,
     Frame,
-    Written,
     walk,
 )
 from .source import SPEAKS, Source
@@ -48,19 +48,10 @@ class Interpreter(Statements, Imports, Assignments, Expressions, Calls):
         open_file: Callable[[Path], Source | None],
         report: Callable[[Place, Sequence[Site], Data | None], None],
     ) -> None:
-        self._open_file = open_file
-        self._report = report
+        super().__init__(open_file, report)
         self._files: dict[Path, File] = {}
-        self._frames: list[Frame] = []
-        self._logs: list[Written] = []
-        self._steps = 0
-        self._limit = 0
-        self._classes: dict[Source, list[Class]] = {}
         self._functions: dict[Source, list[Function]] = {}
-        self._instances: dict[Source, list[Instance]] = {}
-        self._names_written: dict[int, frozenset[str]] = {}
         self._speaking: dict[int, bool] = {}
-        self._tests = {}
 
     def run(self, source: Source) -> None:
         """Runs a file: what it does by itself, then every function and method as if called with something unknown."""
@@ -93,7 +84,7 @@ class Interpreter(Statements, Imports, Assignments, Expressions, Calls):
     def _as_root(self, function: Function) -> None:
         self._steps, self._limit = 0, MOST_STEPS
         self._frames, self._logs = [Frame(function.scope, function.source)], []
-        self._attempt(lambda: bool(self._invoke(function, Arguments(more=True))) and False)
+        self._attempt(partial(self._invoke, function, Arguments(more=True)))
 
     def _run_methods(self, cls: Class, instance: Instance, without: Iterable[str] = ()) -> None:
         done = set(without) | {"__init__"}
@@ -104,7 +95,7 @@ class Interpreter(Statements, Imports, Assignments, Expressions, Calls):
                 if isinstance(member, Function) and name not in done:
                     done.add(name)
                     if part is cls or self._speaks(member.node):
-                        self._as_root(self._method(member, instance))
+                        self._as_root(member.of(instance))
 
     def _speaks(self, node: cst.CSTNode) -> bool:
         """Whether a function names anything as losses are named."""
@@ -117,5 +108,5 @@ class Interpreter(Statements, Imports, Assignments, Expressions, Calls):
         """An object of which nothing but its class is known."""
         if cls.instance is None:
             instance = cls.instance = Instance(cls)
-            self._lastingly(lambda: self._fill(instance, Arguments(more=True), None))
+            self._lastingly(partial(self._fill, instance, Arguments(more=True), None))
         return cls.instance

@@ -50,7 +50,9 @@ def _form(loss: Loss, what: Any, is_module: bool, own: bool) -> Form:
     settings = {
         name: None if parameter.default is parameter.empty else parameter.default
         for name, parameter in given.items()
-        if name != "self" and name not in tensors and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name != "self"
+        and name not in tensors
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
     return Form(loss.name, own, tensors, settings, is_module)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import libcst as cst
@@ -88,15 +89,32 @@ class Frame:
     assumed: list[Guard] = field(default_factory=list)
     """The conditions of the branches that it is in."""
 
+
 class Machine(ABC):
     """The state of a run. Statements, expressions and calls are what its subclasses add."""
 
-    _frames: list[Frame]
-    _logs: list[Written]
-    _steps: int
-    _limit: int
-    _report: Callable[[Place, Sequence[Site], Data | None], None]
-    _tests: dict[int, tuple[str, frozenset[str]]]
+    def __init__(
+        self,
+        open_file: Callable[[Path], Source | None],
+        report: Callable[[Place, Sequence[Site], Data | None], None],
+    ) -> None:
+        """
+        open_file: The source of a file; None if there is none, or it has nothing to do with losses.
+        report: Told of each place that speaks of a loss, with the alternatives of what is there, and with the tensor
+            that comes first in one of them.
+        """
+        self._open_file = open_file
+        self._report = report
+        self._frames: list[Frame] = []
+        self._logs: list[Written] = []
+        self._steps = 0
+        self._limit = 0
+        self._classes: dict[Source, list[Class]] = {}
+        self._instances: dict[Source, list[Instance]] = {}
+        self._negated: set[int] = set()
+        """Calls, by their nodes' ids, with a minus before them."""
+        self._names_written: dict[int, frozenset[str]] = {}
+        self._tests: dict[int, tuple[str, frozenset[str]]] = {}
 
     @abstractmethod
     def _suite(self, body: cst.BaseSuite) -> bool: ...
@@ -123,6 +141,27 @@ class Machine(ABC):
     def _generic(self, cls: Class) -> Instance: ...
 
     @abstractmethod
+    def _shadowing(self, target: cst.BaseExpression, value: cst.BaseExpression) -> None: ...
+
+    @abstractmethod
+    def _annotated(self, annotation: cst.Annotation | None, otherwise: Value) -> Value: ...
+
+    @abstractmethod
+    def _binary(self, sign: str, left: Value, right: Value, place: Place) -> Value: ...
+
+    @abstractmethod
+    def _item(self, value: Value) -> Value: ...
+
+    @abstractmethod
+    def _index(self, node: cst.Subscript) -> Value: ...
+
+    @abstractmethod
+    def file(self, source: Source) -> File: ...
+
+    @abstractmethod
+    def _from_stars_of(self, file: File, name: str) -> Value | None: ...
+
+    @abstractmethod
     def _module(self, name: str, level: int = 0, source: Source | None = None) -> Value: ...
 
     @property
@@ -137,10 +176,10 @@ class Machine(ABC):
             self._logs[-1].setdefault((id(holder), name), (holder, holder.names.get(name, MISSING)))
         holder.names[name] = value
 
-    def _attempt(self, run: Callable[[], bool]) -> tuple[bool, Written]:
-        """Runs something and takes back what it wrote; whether it was left for good, and what it wrote."""
+    def _attempt(self, run: Callable[[], object]) -> tuple[bool, Written]:
+        """Runs something and takes back what it wrote; whether it was left for good (True), and what it wrote."""
         self._logs.append({})
-        ended = run()
+        ended = run() is True
         log = self._logs.pop()
         after: Written = {key: (holder, holder.names.get(key[1], MISSING)) for key, (holder, _) in log.items()}
         for (_, name), (holder, before) in log.items():
@@ -158,6 +197,16 @@ class Machine(ABC):
         finally:
             self._logs = logs
 
+    def _written_in(self, node: cst.CSTNode) -> frozenset[str]:
+        """The names and attributes that are assigned anywhere in a node."""
+        if id(node) not in self._names_written:
+            found: set[str] = set()
+            for part in walk(node):
+                if isinstance(part, cst.AssignTarget | cst.AugAssign | cst.AnnAssign | cst.For | cst.NamedExpr):
+                    found |= {n.value for n in walk(part.target) if isinstance(n, cst.Name)}
+            self._names_written[id(node)] = frozenset(found)
+        return self._names_written[id(node)]
+
     def _meet(self, branches: Sequence[Written], conditions: Sequence[frozenset[Guard]] = ()) -> None:
         """Writes what names hold after any one of the branches, each taken under its conditions."""
         keys = {key: branch[key][0] for branch in branches for key in branch}
@@ -166,7 +215,7 @@ class Machine(ABC):
             name = key[1]
             before = holder.names.get(name, MISSING)
             found = [branch[key][1] if key in branch else before for branch in branches]
-            there = [(value, under) for value, under in zip(found, conditions, strict=True) if value is not MISSING]
+            there = [(value, under) for value, under in zip(found, conditions, strict=True) if isinstance(value, Value)]
             if there:
                 self._write(holder, name, meeting(there))
 

@@ -333,14 +333,20 @@ def _torch_function(
         settings |= {key: setting(value) for key, value in named.items() if key not in ("dtype", "device")}
         return operation(op, None, place, **settings, dtype=_dtype(named.get("dtype")))
     if tail.endswith("_like") and op in CREATED:
-        settings = {key: setting(value) for key, value in zip(("fill_value",), rest, strict=False)} if op == "full" else {}
+        settings = (
+            {key: setting(value) for key, value in zip(("fill_value",), rest, strict=False)} if op == "full" else {}
+        )
         if op == "randint":
             settings = {k: v for k, v in _bounds(rest).items() if k != "size"}
         settings |= {key: setting(value) for key, value in named.items() if key in ("fill_value", "low", "high")}
         return operation(op, None, place, **settings, dtype=_dtype(named.get("dtype")))
     if tail in WRAPPERS and first is not None:
         return first
-    if first is None or more or not (tail in TENSOR_METHODS or hasattr(torch.nn.functional, tail) or hasattr(torch, tail)):
+    if (
+        first is None
+        or more
+        or not (tail in TENSOR_METHODS or hasattr(torch.nn.functional, tail) or hasattr(torch, tail))
+    ):
         return operation("call", None, place, function=tail)
     if tail in ("no_grad", "enable_grad", "device", "load", "save", "manual_seed", "Generator", "einsum"):
         return Made(tail)
@@ -420,7 +426,9 @@ def _python_function(tail: str, positional: Sequence[Value], named: Mapping[str,
 
 
 def _is_instance(value: Value, kind: Value) -> Value:
-    names = {v.name.rsplit(".", 1)[-1] for v in (kind.items if isinstance(kind, Items) else [kind]) if isinstance(v, Outside)}
+    names = {
+        v.name.rsplit(".", 1)[-1] for v in (kind.items if isinstance(kind, Items) else [kind]) if isinstance(v, Outside)
+    }
     if isinstance(value, Items) and names & {"tuple", "list"}:
         return Literal(True)
     if isinstance(value, Data) and value.known.op not in ("", "call", "parameter", "literal", *_STATEFUL):
@@ -482,7 +490,11 @@ def method(receiver: Value, name: str, positional: Sequence[Value], place: Place
                 if key is ...:
                     return join(receiver.entries.values()) if receiver.entries else Data()
                 default = positional[1] if len(positional) > 1 else Literal(None)
-                return receiver.entries.get(key, default if known_keys else Data()) if isinstance(key, str | int) else Data()
+                return (
+                    receiver.entries.get(key, default if known_keys else Data())
+                    if isinstance(key, str | int)
+                    else Data()
+                )
     if isinstance(receiver, Items) and name in ("pop", "__getitem__") and receiver.items and not positional:
         return receiver.items[-1]
     if isinstance(receiver, Made) and name in ("prepare", "setup", "setup_module", "prepare_model"):

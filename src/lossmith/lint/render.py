@@ -2,17 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.cells import cell_len
 from rich.text import Text as Styled
 
 from ..card import Language, Text
+from ..rule import Severity
 from .finding import Finding
 from .run import Report
 
 COLOURS = {"error": "bold red", "warning": "bold yellow", "info": "bold blue"}
-COUNTED = {
+COUNTED: Mapping[Severity, tuple[Text, Text]] = {
     "error": (Text("error", "个错误"), Text("errors", "个错误")),
     "warning": (Text("warning", "个警告"), Text("warnings", "个警告")),
     "info": (Text("info", "个提示"), Text("infos", "个提示")),
@@ -61,7 +62,9 @@ def _summary(report: Report, language: Language) -> str:
     parts = join.join(f"{counts[s]} {COUNTED[s][counts[s] != 1](language)}" for s in COUNTED if counts[s])
     where = len({finding.path for finding in report.findings})
     files = "1 file" if checked == 1 else f"{checked} files"
-    return Text(f"Found {parts} in {where} of {files}.", f"{checked} 个文件中有 {where} 个存在问题：{parts}。")(language)
+    return Text(f"Found {parts} in {where} of {files}.", f"{checked} 个文件中有 {where} 个存在问题：{parts}。")(
+        language
+    )
 
 
 def as_json(report: Report, language: Language) -> str:

@@ -73,7 +73,9 @@ def lint(
             report.passed_over += part.passed_over
             report.findings += part.findings
     unique = dict.fromkeys(sorted(report.findings))
-    ignored = {name: named(rules, found.ignored_in(Path(name))) for name, found in of_file.items() if found.per_file_ignores}
+    ignored = {
+        name: named(rules, found.ignored_in(Path(name))) for name, found in of_file.items() if found.per_file_ignores
+    }
     report.findings = [f for f in unique if f.rule not in ignored.get(f.path, ())]
     report.passed_over.sort()
     return report

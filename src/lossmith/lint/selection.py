@@ -70,11 +70,9 @@ class Settings:
         ignores = table.get("per-file-ignores", {})
         if not isinstance(ignores, dict):
             raise BadRequest(f"{where}: per-file-ignores must be a table of pattern = [rules], got {ignores!r}")
-        return cls(
-            file.parent,
-            *(_strings(table.get(name, []), f"{where}: {name}") for name in names[:3]),
-            {pattern: _strings(rules, f"{where}: per-file-ignores") for pattern, rules in ignores.items()},
-        )
+        select, ignore, exclude = (_strings(table.get(name, []), f"{where}: {name}") for name in names[:3])
+        of_files = {pattern: _strings(rules, f"{where}: per-file-ignores") for pattern, rules in ignores.items()}
+        return cls(file.parent, select, ignore, exclude, of_files)
 
     def excludes(self, path: Path) -> bool:
         return any(self._matches(path, pattern) for pattern in self.exclude)
@@ -122,7 +120,9 @@ def named(rules: Mapping[str, Rule], words: Iterable[str]) -> set[str]:
         meant = {
             name
             for name, rule in rules.items()
-            if word.upper() == "ALL" or name == word.lower() or (word.upper().startswith("LM") and rule.code.startswith(word.upper()))
+            if word.upper() == "ALL"
+            or name == word.lower()
+            or (word.upper().startswith("LM") and rule.code.startswith(word.upper()))
         }
         if not meant:
             names = [*rules, *(rule.code for rule in rules.values())]
@@ -131,7 +131,9 @@ def named(rules: Mapping[str, Rule], words: Iterable[str]) -> set[str]:
     return found
 
 
-def files(paths: Sequence[Path], settings: Callable[[Path], Settings], skipped: Callable[[Path, str], None]) -> list[Path]:
+def files(
+    paths: Sequence[Path], settings: Callable[[Path], Settings], skipped: Callable[[Path, str], None]
+) -> list[Path]:
     """The files that the paths mean, each once: files themselves, and Python and notebooks of folders.
 
     skipped: Told of what can't be entered, and why.

@@ -116,7 +116,9 @@ def _too_deep(text: str) -> bool:
     """Whether the parser, which recurses on the stack, would run out of it. Brackets in strings count too."""
     depth = 0
     operators = 0
-    for sign in re.finditer(r"[(\[{]|[)\]}]|\n[ \t]*|[-+*/%@&|^~<>=.]|\b(?:and|or|not|if|else|lambda|await|elif|in|is)\b|,", text):
+    for sign in re.finditer(
+        r"[(\[{]|[)\]}]|\n[ \t]*|[-+*/%@&|^~<>=.]|\b(?:and|or|not|if|else|lambda|await|elif|in|is)\b|,", text
+    ):
         found = sign[0]
         if found in "([{":
             depth += 1

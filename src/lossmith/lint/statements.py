@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import libcst as cst
 
@@ -14,7 +15,6 @@ from .machine import (
     Machine,
     Written,
     dotted,
-    walk,
 )
 from .values import (
     Class,
@@ -188,16 +188,6 @@ class Statements(Machine):
                         self._write(holder, name, Data(name=name))
         return before
 
-    def _written_in(self, node: cst.CSTNode) -> frozenset[str]:
-        """The names and attributes that are assigned anywhere in a node."""
-        if id(node) not in self._names_written:
-            found: set[str] = set()
-            for part in walk(node):
-                if isinstance(part, cst.AssignTarget | cst.AugAssign | cst.AnnAssign | cst.For | cst.NamedExpr):
-                    found |= {n.value for n in walk(part.target) if isinstance(n, cst.Name)}
-            self._names_written[id(node)] = frozenset(found)
-        return self._names_written[id(node)]
-
     def _run_With(self, node: cst.With) -> bool:
         for item in node.items:
             value = self._evaluate(item.item)
@@ -211,7 +201,7 @@ class Statements(Machine):
             return ended or (node.orelse is not None and self._suite(node.orelse.body))
 
         runs: list[Callable[[], bool]] = [body]
-        runs += [lambda handler=handler: self._suite(handler.body) for handler in node.handlers]  # type: ignore[misc]
+        runs += [partial(self._suite, handler.body) for handler in node.handlers]
         ended = self._branches(runs)
         if node.finalbody is not None and self._suite(node.finalbody.body):
             return True
@@ -221,19 +211,15 @@ class Statements(Machine):
 
     def _run_Match(self, node: cst.Match) -> bool:
         self._evaluate(node.subject)
-        runs: list[Callable[[], bool]] = [
-            lambda case=case: self._suite(case.body)  # type: ignore[misc]
-            for case in node.cases
-        ]
-        last = node.cases[-1] if node.cases else None
-        exhaustive = last is not None and last.guard is None and isinstance(last.pattern, cst.MatchAs) and (
-            last.pattern.pattern is None
-        )  # fmt: skip
-        return self._branches(runs if exhaustive else [*runs, lambda: False])
+        runs: list[Callable[[], bool]] = [partial(self._suite, case.body) for case in node.cases]
+        if not any(_matches_all(case) for case in node.cases):
+            runs.append(lambda: False)
+        return self._branches(runs)
 
     def _run_FunctionDef(self, node: cst.FunctionDef) -> bool:
         frame = self._frame
-        decorators = tuple(dotted(d.decorator.func if isinstance(d.decorator, cst.Call) else d.decorator) for d in node.decorators)  # fmt: skip
+        applied = (part.decorator for part in node.decorators)
+        decorators = tuple(dotted(part.func if isinstance(part, cst.Call) else part) for part in applied)
         scope = frame.scope.outer if frame.in_class and frame.scope.outer is not None else frame.scope
         function = Function(node, frame.source, scope, decorators=decorators)
         if not frame.in_class:
@@ -264,3 +250,8 @@ class Statements(Machine):
         self._classes.setdefault(frame.source, []).append(cls)
         self._write(self._frame.scope, node.name.value, cls)
         return False
+
+
+def _matches_all(case: cst.MatchCase) -> bool:
+    """Whether it is the case of all that no other took: `case _`."""
+    return case.guard is None and isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None

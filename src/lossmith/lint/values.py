@@ -190,8 +190,21 @@ class Function(Value):
     decorators: tuple[str, ...] = ()
     called: bool = False
 
+    @property
+    def name(self) -> str:
+        """Empty for a lambda."""
+        return self.node.name.value if isinstance(self.node, cst.FunctionDef) else ""
+
     def bound(self, receiver: Value) -> Function:
         return replace(self, receiver=receiver)
+
+    def of(self, receiver: Value) -> Function:
+        """The method of an object or a class, as its decorators bind it."""
+        if "staticmethod" in self.decorators:
+            return self
+        if "classmethod" in self.decorators and isinstance(receiver, Instance):
+            return self.bound(receiver.cls)
+        return self.bound(receiver)
 
 
 @dataclass(eq=False)
@@ -284,7 +297,9 @@ def chosen_by(value: Value, names: frozenset[str]) -> Value:
     if not isinstance(value, Choice) or not names:
         return value
     guard = Guard("", True, names)
-    return Choice(value.options, tuple(guards | {guard} for guards in value.guards or [frozenset()] * len(value.options)))
+    return Choice(
+        value.options, tuple(guards | {guard} for guards in value.guards or (frozenset(),) * len(value.options))
+    )
 
 
 def in_one(value: Value) -> Value:
@@ -332,7 +347,7 @@ def each(value: Value, function: Callable[[Value], Value]) -> Value:
     """The function of every alternative."""
     if not isinstance(value, Choice):
         return function(value)
-    guards = value.guards or [frozenset()] * len(value.options)
+    guards = value.guards or (frozenset(),) * len(value.options)
     return meeting([(function(option), under) for option, under in zip(value.options, guards, strict=True)])
 
 

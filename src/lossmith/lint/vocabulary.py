@@ -5,8 +5,30 @@ from collections.abc import Mapping
 
 VIEWS = frozenset(
     {
-        *("view", "reshape", "squeeze", "squeeze_", "unsqueeze", "unsqueeze_", "permute", "transpose", "transpose_", "t"),
-        *("movedim", "moveaxis", "swapaxes", "swapdims", "flatten", "ravel", "unflatten", "expand", "expand_as", "repeat"),
+        *(
+            "view",
+            "reshape",
+            "squeeze",
+            "squeeze_",
+            "unsqueeze",
+            "unsqueeze_",
+            "permute",
+            "transpose",
+            "transpose_",
+            "t",
+        ),
+        *(
+            "movedim",
+            "moveaxis",
+            "swapaxes",
+            "swapdims",
+            "flatten",
+            "ravel",
+            "unflatten",
+            "expand",
+            "expand_as",
+            "repeat",
+        ),
         *("view_as", "reshape_as", "broadcast_to", "rearrange", "atleast_1d", "atleast_2d", "narrow", "index_select"),
         *("masked_select", "T", "mT", "H"),
     }

@@ -1,12 +1,17 @@
 """LM107: probabilities where NLLLoss wants their logarithms."""
 
 from ..card import Text
-from ..rule import Call, Numbers, Rule, Values
+from ..rule import Call, Numbers, Rule, Site, Values
 from ._evidence import PROBABILITIES, PROBABILITY_ROWS, ROWS, are_rows_of_probabilities, comes_from, is_written
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
     return PROBABILITY_ROWS if are_rows_of_probabilities(numbers) else None
+
+
+def _in_source(site: Site) -> Text | None:
+    """A loss that is negated at once is the way to pick out the probabilities of the labels."""
+    return None if site.negated else is_written("input", PROBABILITIES)(site)
 
 
 RULE = Rule(
@@ -57,5 +62,5 @@ for _ in range(4):
 """,
     at_once=comes_from("input", PROBABILITIES),
     values=Values(ROWS, _says),
-    in_source=is_written("input", PROBABILITIES),
+    in_source=_in_source,
 )
