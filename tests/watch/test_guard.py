@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from torch.overrides import BaseTorchFunctionMode, _get_current_function_mode_stack
@@ -373,29 +375,47 @@ def test_a_whole_graph_is_compiled_under_the_guard() -> None:
     assert report.calls == 1 and report.findings == []  # where a compiled result comes from is not known
 
 
-def test_export_and_tracing_under_the_guard() -> None:
+def test_a_model_is_exported_under_the_guard() -> None:
     class Model(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return F.cross_entropy(x.softmax(1), LABELS)
 
-    with lossmith.guard("collect"):
+    with lossmith.guard("error"):
         torch.export.export(Model(), (logits(),))
-        torch.fx.symbolic_trace(Model())
-        torch.fx.experimental.proxy_tensor.make_fx(Model())(logits())
 
 
-def test_meta_and_fake_tensors_have_no_values(only: Callable[..., None]) -> None:
+def test_meta_tensors_have_no_values(only: Callable[..., None]) -> None:
     def refuse(call: Call) -> Tensor:
         raise AssertionError("read")
 
     only(rule(values=Values({"number": refuse}, lambda call, numbers: None)))
-    from torch._subclasses import FakeTensorMode
-
     with lossmith.guard("warn") as report:
         F.mse_loss(torch.empty(3, device="meta", requires_grad=True), torch.empty(3, device="meta"))
+    assert report.calls == 1
+
+
+def test_what_only_traces_is_left_alone() -> None:
+    def loss(x: Tensor) -> Tensor:
+        return F.cross_entropy(x.softmax(1), LABELS[: x.shape[0]])
+
+    with lossmith.guard("error") as report, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit
         with FakeTensorMode():
             F.mse_loss(torch.empty(3, requires_grad=True), torch.empty(3))
-    assert report.calls == 2
+        make_fx(loss, tracing_mode="symbolic")(logits())
+        torch.jit.trace(loss, (logits(),), check_trace=False)  # which calls it once more
+        torch.fx.symbolic_trace(lambda x: F.cross_entropy(x.softmax(1), x))
+    assert report.calls == 0
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_nested_tensors_come_through() -> None:
+    nested = torch.nested.nested_tensor([torch.rand(2), torch.rand(3)], requires_grad=True)
+    with pytest.raises(Exception) as plain:
+        F.mse_loss(nested, nested)
+    with lossmith.guard("error"), pytest.raises(type(plain.value)) as watched:
+        F.mse_loss(nested, nested)
+    assert str(watched.value) == str(plain.value)
 
 
 def test_tensor_subclasses_come_through(only: Callable[..., None]) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from ..rule import Call, Numbers, Rule
 from .calls import WatchedCall
@@ -25,16 +24,14 @@ def due(calls: int) -> bool:
 
 
 def readable(call: WatchedCall, calls: int) -> bool:
-    """Whether its tensors are plain ones with values, outside of every mode, trace and captured graph.
+    """Whether its tensors are plain ones with values, that can be read now without waiting for a device.
 
     calls: which it is from its place.
     """
-    if _get_current_dispatch_mode() is not None or torch._C._is_tracing():
-        return False
     tensors = list(call.tensors())
     if any(type(t) not in (Tensor, torch.nn.Parameter) or t.layout != torch.strided or t.is_meta for t in tensors):
         return False
-    if any(t.is_cuda for t in tensors) and torch.cuda.is_current_stream_capturing():
+    if any(t.is_cuda for t in tensors) and (call.error is not None or torch.cuda.is_current_stream_capturing()):
         return False
     return _power_of_two(calls) or sum(t.numel() for t in tensors) < LARGE
 
@@ -54,14 +51,14 @@ class Batch:
         if numbers.is_cuda:
             host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
             host.copy_(numbers, non_blocking=True)
-            self._event = torch.cuda.Event()
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record(torch.cuda.current_stream(numbers.device))
             numbers = host
         self._numbers = numbers
 
     def arrived(self) -> bool:
         """Whether the numbers can be looked at without waiting; those of other devices wait for the end."""
-        return self._numbers.is_cpu and (self._event is None or self._event.query())
+        return self._numbers.is_cpu and (self._event is None or bool(self._event.query()))  # type: ignore[no-untyped-call]
 
     def wait(self) -> None:
         if self._event is not None:

@@ -112,7 +112,7 @@ def bind(watched: Watched, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
         if name not in arguments:
             return None
     for name in signature.tensors:
-        if not isinstance(arguments[name], Tensor):
+        if not isinstance(arguments[name], Tensor) or arguments[name].is_nested:  # has no shape
             return None
     if arguments.get("size_average") is not None or arguments.get("reduce") is not None:
         arguments["reduction"] = legacy.legacy_get_string(arguments["size_average"], arguments["reduce"], False)

@@ -95,7 +95,7 @@ class Judge:
             result: Tensor = function(*args, **kwargs)
             self._cut.append(ref(result))
             return result
-        if not torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+        if not torch.is_grad_enabled() or _transformed():
             return function(*args, **kwargs)
         watched = WATCHED.get(function)
         if watched is None:
@@ -248,6 +248,15 @@ class Judge:
         if place is None:
             place = self._places[key] = Place(frame, kind, rules)
         return place
+
+
+def _transformed() -> bool:
+    """Whether the call is not simply computed: under torch.func's transforms, dispatch modes, fake tensors, a trace."""
+    return (
+        torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._is_tracing()
+    )
 
 
 def _read(rule: Rule, call: WatchedCall, answers: dict[Statistic, Tensor]) -> bool:

@@ -4,9 +4,15 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any
 
+from torch._C import (
+    _get_function_stack_at,
+    _len_torch_function_stack,
+    _pop_torch_function_stack,
+    _push_on_torch_function_stack,
+)
 from torch.compiler import is_compiling
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode, _push_mode
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from .judge import SEEN, Judge
@@ -39,7 +45,7 @@ class Watch(TorchFunctionMode):
             register_optimizer_step_pre_hook(self._leave),
             register_optimizer_step_post_hook(self._return),
         ]
-        _push_mode(self)
+        _push_on_torch_function_stack(self)
 
     def stop(self) -> None:
         """No more."""
@@ -49,19 +55,19 @@ class Watch(TorchFunctionMode):
 
     def _take_out(self) -> None:
         """Out of the stack, wherever it stands: other modes may have come after it."""
-        if self not in _get_current_function_mode_stack():
+        if self not in _modes():
             return
         above = []
-        while (top := _pop_mode()) is not self:
+        while (top := _pop_torch_function_stack()) is not self:
             above.append(top)
         for mode in reversed(above):
-            _push_mode(mode)
+            _push_on_torch_function_stack(mode)
 
     def _leave(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         closure = len(args) > 1 or kwargs.get("closure") is not None  # it computes losses
         if closure or is_compiling() or get_ident() != self._thread:
             return
-        stack = _get_current_function_mode_stack()
+        stack = _modes()
         # other modes above it count on what they find beneath them
         if self in stack and all(isinstance(mode, Watch) for mode in stack[stack.index(self) :]):
             self._take_out()
@@ -70,4 +76,9 @@ class Watch(TorchFunctionMode):
     def _return(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._away and get_ident() == self._thread:
             self._away = False
-            _push_mode(self)
+            _push_on_torch_function_stack(self)
+
+
+def _modes() -> list[TorchFunctionMode]:
+    """This thread's, the innermost last."""
+    return [_get_function_stack_at(place) for place in range(_len_torch_function_stack())]

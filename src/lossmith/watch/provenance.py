@@ -63,24 +63,26 @@ def _origin(node: Any, output: int, deeper: bool) -> Origin | None:
     if name in ("cat", "stack"):
         made = _joined(node, name, made, deeper)
     elif deeper and node.next_functions:
-        made = replace(made, of=_origin(*node.next_functions[0], deeper=False))
+        parent, place = node.next_functions[0]
+        made = replace(made, of=_origin(parent, place, deeper=False))
     if name in ("softmax", "log_softmax") and shape is not None:
         dim = _signed(node._saved_dim, len(shape))
         made = replace(made, dim=dim, own_dim=dim)
     if made.own_dim is None:
         return made
-    dim, whole, before = made.dim, made.whole, shape
+    left, whole, before = made.dim, made.whole, shape
     for name, node, after in reversed(passed):
-        if dim is not None:
-            moved = _THROUGH[name](node, dim, before, after) if before is not None and after is not None else None
-            dim, whole = (None, False) if moved == BROKEN else (moved, whole)
+        if left is not None:
+            left = _THROUGH[name](node, left, before, after) if before is not None and after is not None else None
+        if left == BROKEN:
+            left, whole = None, False
         before = after
-    return replace(made, dim=dim, whole=whole)
+    return replace(made, dim=left, whole=whole)
 
 
 def _joined(node: Any, name: str, made: Origin, deeper: bool) -> Origin:
     """Of concatenated tensors: the operation that all come from, or else the concatenation."""
-    parts = [_origin(*part, deeper=deeper) for part in node.next_functions[:WIDEST]]
+    parts = [_origin(part, place, deeper) for part, place in node.next_functions[:WIDEST]]
     first = parts[0]
     if first is None or any(other is None or (other.op, other.dim) != (first.op, first.dim) for other in parts):
         return made
