@@ -802,3 +802,48 @@ def test_an_optimizers_step_is_compiled_under_the_guard() -> None:
     with lossmith.guard("error"):
         torch.compile(optimizer.step, backend="aot_eager")()  # torch breaks the graph itself
     assert parameter.tolist() == [0.5, 0.5]
+
+
+# ----- numbers on their way from a device -----
+
+
+def probabilities(device: str = "cpu") -> Tensor:
+    """Without anything that tells where they come from."""
+    return torch.randn(8, 3, device=device).softmax(1).requires_grad_()
+
+
+@pytest.mark.parametrize("mode", ["collect", "error"])
+def test_numbers_that_come_late_are_judged_late(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived = False
+    monkeypatch.setattr(judge.Batch, "arrived", lambda batch: arrived)
+    guard = lossmith.guard(mode)
+    report = guard.__enter__()
+    for _ in range(4):
+        F.cross_entropy(probabilities(), LABELS)
+        where = line() - 1
+    assert report.findings == []
+    raises = pytest.raises(lossmith.LossMisuse) if mode == "error" else contextlib.nullcontext()
+    with raises:
+        guard.__exit__(None)
+    assert [(finding.rule, finding.where) for finding in report.findings] == [(RULE, f"{__file__}:{where}")]
+
+    arrived = False
+    with raises, lossmith.guard(mode) as report:
+        for _ in range(4):
+            F.cross_entropy(probabilities(), LABELS)
+        arrived = True
+        F.mse_loss(torch.rand(2, requires_grad=True), torch.rand(2))  # any loss looks for what has arrived
+        assert len(report.findings) == 1
+
+
+@pytest.mark.gpu
+def test_no_call_waits_for_a_gpu() -> None:
+    p, labels = probabilities("cuda"), LABELS.cuda()
+    with lossmith.guard("collect") as report:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(20):
+                F.cross_entropy(p, labels)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert [finding.rule for finding in report.findings] == [RULE]
