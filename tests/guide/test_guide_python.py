@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import polars as pl
 import pytest
 import torch
@@ -47,32 +48,17 @@ def test_a_file_as_a_string_or_a_path(tmp_path: Path) -> None:
         assert lossmith.choose(path, target="y", train=False).data == "table.csv"
 
 
-class _Pandas:
-    """Of pandas what is used of it: columns by place, names that may repeat, holes of its own."""
-
-    def __init__(self, columns: dict[Any, Any]) -> None:
-        self.columns, self._values = list(columns), [np.asarray(values) for values in columns.values()]
-        self.iloc = self
-
-    def __getitem__(self, place: tuple[slice, int]) -> Any:
-        values = self._values[place[1]]
-        holes = np.array([value is None for value in values.tolist()])
-        column = type("Column", (), {"to_numpy": lambda _: values, "isna": lambda _: pl.Series(holes)})
-        return column()
-
-
 def test_columns_of_pandas() -> None:
     words = np.array(["u", None, "v"] * 40, dtype=object)
     days = np.arange(120).astype("datetime64[D]").astype("datetime64[ns]")
-    frame = _Pandas({0: X[:, 0], 1: words, "day": days, "y": Y})
+    frame = pandas.DataFrame({0: X[:, 0], 1: words, "day": days, "y": Y})
     choice = lossmith.choose(frame, "y", train=False)
     assert choice.notes[0].en == "data: 120 rows, 3 input columns; target column: y"
     assert "missing input values: 40 (1 40)" in choice.notes[1].en
     assert any(note.en.startswith("dates: day became day number") for note in choice.notes)
 
 
-def test_pandas_itself() -> None:
-    pandas = pytest.importorskip("pandas")
+def test_dtypes_of_pandas() -> None:
     frame = pandas.DataFrame({"a": X[:, 0], "b": pandas.Categorical(["u", "v", None] * 40), "y": Y})
     frame["n"] = pandas.array([1, None, 3] * 40, dtype="Int64")
     choice = lossmith.choose(frame, "y", train=False)

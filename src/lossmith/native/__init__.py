@@ -1,5 +1,6 @@
 """The compiled kernels, if this installation has them. `backend` decides which calls they get."""
 
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -10,8 +11,7 @@ missing: str
 """Why there is none."""
 
 try:
-    from . import _core as core  # type: ignore[attr-defined, no-redef]
-
+    core = import_module("._core", __name__)
     core.use_torch(torch.Tensor, torch.nn.Parameter)
     missing = ""
 except (ImportError, AttributeError, RuntimeError) as error:  # not built, not loadable, or of another torch
