@@ -315,12 +315,14 @@ AT_ONCE = {
     ],
     "log-softmax-into-cross-entropy": [lambda: F.cross_entropy(logits(16, 10).log_softmax(1), labels(16))],
     "sigmoid-into-bce-with-logits": [
-        lambda: F.binary_cross_entropy_with_logits(logits(16, 2).softmax(1)[:, 1], bits(16))
+        lambda: F.binary_cross_entropy_with_logits(logits(16, 2).softmax(1)[:, 1], bits(16)),
+        lambda: F.binary_cross_entropy_with_logits(logits(16).sigmoid().clamp(1e-6, 1 - 1e-6), bits(16)),
     ],
     "relu-before-logits": [
         lambda: F.binary_cross_entropy(logits(16).relu().sigmoid(), bits(16)),
         lambda: F.nll_loss(logits(16, 10).relu().log_softmax(1), labels(16)),
         lambda: F.cross_entropy(logits(16, 10).clamp(min=0), labels(16)),
+        lambda: F.cross_entropy(F.relu6(logits(16, 10)), labels(16)),
     ],
     "softmax-wrong-dim": [
         lambda: F.cross_entropy(logits(16, 10).log_softmax(0), labels(16)),

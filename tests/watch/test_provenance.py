@@ -44,7 +44,7 @@ def of(tensor: Tensor) -> Origin:
         ("clamp", lambda x: x.clamp_max(1)),
         ("clamp", lambda x: x.clamp(min=torch.zeros(5))),
         ("clamp", F.hardtanh),
-        ("clamp", F.relu6),
+        ("relu6", F.relu6),
         ("tanh", torch.tanh),
         ("log", torch.log),
         ("log1p", torch.log1p),

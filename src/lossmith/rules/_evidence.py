@@ -35,6 +35,8 @@ def comes_from(argument: str, operations: Collection[str]) -> Callable[[Call], T
 
     def judge(call: Call) -> Text | None:
         origin = call.origin(argument)
+        if origin is not None and origin.op == "clamp" and origin.of is not None and origin.of.op in PROBABILITIES:
+            origin = origin.of  # kept away from 0 and 1, they are probabilities still
         return last_operation(argument, origin.op) if origin is not None and origin.op in operations else None
 
     return judge

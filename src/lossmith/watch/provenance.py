@@ -197,6 +197,8 @@ def _snake_case(name: str) -> str:
 def _operation(node: Any, name: str) -> str:
     if node.name() in ("ClampBackward1", "ClampMinBackward0"):  # by numbers, not by tensors
         return "relu" if node._saved_min == 0 and getattr(node, "_saved_max", None) is None else "clamp"
+    if name == "hardtanh" and (node._saved_min_val, node._saved_max_val) == (0, 6):
+        return "relu6"
     return _NAMES.get(name, name)
 
 
