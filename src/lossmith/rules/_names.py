@@ -5,7 +5,7 @@ from ..rule import Known
 TARGETS = frozenset(
     {
         *("target", "targets", "label", "labels", "gt", "gts", "ground_truth", "truth", "truths", "tgt", "tgts"),
-        *("y_true", "ytrue", "true_y", "y_batch", "batch_y", "y_train", "train_y", "y_test", "true_labels"),
+        *("y", "y_true", "ytrue", "true_y", "y_batch", "batch_y", "y_train", "train_y", "y_test", "true_labels"),
         "batch_labels",
     }
 )
