@@ -1,5 +1,6 @@
 """Files are checked one by one: the places that speak of a loss are shown to the rules."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,9 @@ from .interpreter import Interpreter
 from .noqa import silenced
 from .source import CONCERNS, SPEAKS, Source, Unreadable, load
 from .values import Data, Place
+
+RECURSION = 10_000
+"""Python calls in calls: the longest sum that is parsed needs about six for each operator."""
 
 
 @dataclass
@@ -48,15 +52,20 @@ class Checker:
         checked = Checked()
         paths = list(paths)
         self._wanted = {path.resolve(): path for path in among or paths}
-        for path in paths:
-            try:
-                if SPEAKS.search(load(path)):
-                    self._interpreter.run(self._read(path))
-            except Unreadable as error:
-                checked.passed_over.append((self._shown(path), str(error)))
-            except RecursionError:
-                checked.passed_over.append((self._shown(path), "nested too deep"))
-            advance()
+        allowed = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(allowed, RECURSION))
+        try:
+            for path in paths:
+                try:
+                    if SPEAKS.search(load(path)):
+                        self._interpreter.run(self._read(path))
+                except Unreadable as error:
+                    checked.passed_over.append((self._shown(path), str(error)))
+                except RecursionError:
+                    checked.passed_over.append((self._shown(path), "nested too deep"))
+                advance()
+        finally:
+            sys.setrecursionlimit(allowed)
         checked.findings = sorted(self._found)
         return checked
 

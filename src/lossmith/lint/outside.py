@@ -73,6 +73,7 @@ def exports(module: str, name: str) -> bool:
         "torch": torch,
         "torch.nn": torch.nn,
         "torch.nn.functional": torch.nn.functional,
+        "torch.special": torch.special,
         "torch.nn.modules": torch.nn.modules,
         "lossmith": lossmith,
         "lossmith.functional": lossmith.functional,
@@ -264,7 +265,7 @@ def called(name: str, positional: Sequence[Value], named: Mapping[str, Value], p
     if package == "torch.nn" and tail[:1].isupper():
         return module(tail, positional, named, place)
     if package in ("torch", "torch.nn.functional", "torch.special", "torch.linalg", "torch.autograd"):
-        return _torch_function(tail, positional, named, place, more)
+        return _torch_function(package, tail, positional, named, place, more)
     if tail in WRAPPERS and first is not None:
         return first
     if name == "functools.partial" and first is not None:
@@ -304,8 +305,6 @@ def module(tail: str, positional: Sequence[Value], named: Mapping[str, Value], p
     if tail in ("Parameter", *WRAPPERS) and first is not None:
         return first
     op = snake(tail)
-    if op in SEEN_THROUGH or tail.startswith(("Dropout", "AlphaDropout")):
-        return Layer("identity", {}, place)
     op = OPERATIONS.get(op, op)
     settings = {key: setting(value) for key, value in zip(PARAMETERS.get(op, ()), positional, strict=False)}
     settings |= {key: setting(value) for key, value in named.items()}
@@ -315,7 +314,7 @@ def module(tail: str, positional: Sequence[Value], named: Mapping[str, Value], p
 
 
 def _torch_function(
-    tail: str, positional: Sequence[Value], named: Mapping[str, Value], place: Place, more: bool
+    package: str, tail: str, positional: Sequence[Value], named: Mapping[str, Value], place: Place, more: bool
 ) -> Value:
     """A function of torch or torch.nn.functional."""
     first = next((named[key] for key in ("input", "self", "tensors", "data") if key in named), None)
@@ -342,14 +341,10 @@ def _torch_function(
         return operation(op, None, place, **settings, dtype=_dtype(named.get("dtype")))
     if tail in WRAPPERS and first is not None:
         return first
-    if (
-        first is None
-        or more
-        or not (tail in TENSOR_METHODS or hasattr(torch.nn.functional, tail) or hasattr(torch, tail))
-    ):
-        return operation("call", None, place, function=tail)
-    if tail in ("no_grad", "enable_grad", "device", "load", "save", "manual_seed", "Generator", "einsum"):
+    if tail in ("load", "device", "einsum"):
         return Made(tail)
+    if first is None or more or not (tail in TENSOR_METHODS | SEEN_THROUGH or exports(package, tail)):
+        return operation("call", None, place, function=tail)
     if tail == "where" and len(rest) == 2:
         return operation("where", None, place, values=[setting(value) for value in rest])
     return _function(tail, first, rest, named, place)

@@ -53,7 +53,11 @@ class Settings:
                 content = tomllib.loads(file.read_text("utf-8"))
             except (OSError, ValueError) as error:
                 raise BadRequest(f"{file}: {error}") from None
-            table = content.get("tool", {}).get("lossmith", {}).get("lint")
+            table: Any = content
+            for key in ("tool", "lossmith", "lint"):
+                if not isinstance(table, dict):
+                    raise BadRequest(f"{file}: [tool.lossmith.lint]: expected a table, got {table!r}")
+                table = table.get(key, {} if key != "lint" else None)
             if table is not None:
                 return cls._of(table, file)
         return cls(Path.cwd())

@@ -13,10 +13,11 @@ from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 LARGEST = 4_000_000
 """Bytes; larger files are data."""
-DEEPEST = 90
-"""Brackets in brackets, or blocks in blocks; deeper ones would exhaust the parser's stack."""
-LONGEST = 5_000
-"""Operators in one line without a comma."""
+DEEPEST = 200
+"""Brackets in brackets, as many as Python's own parser takes; LibCST's ends the process at some thousands."""
+LONGEST = 1_000
+"""Operators, calls and attributes between two commas, or `elif` after `elif`; the same."""
+_SIGNS = re.compile(r"\n[ \t]*(?:el)?(?:if\b)?|[][(){}]|[-+*/%@&|^~<>=.,]|\b(?:and|or|not|if|lambda|await|in|is)\b")
 FARTHEST = 6
 """How many folders up an absolute import is looked for."""
 
@@ -96,7 +97,7 @@ def decoded(content: bytes) -> str:
     except UnicodeDecodeError as error:
         raise Unreadable(f"no {error.encoding} text") from None
     except (SyntaxError, LookupError) as error:
-        raise Unreadable(f"encoding: {error}") from None
+        raise Unreadable(str(error)) from None
 
 
 def parsed(text: str) -> cst.Module:
@@ -105,6 +106,8 @@ def parsed(text: str) -> cst.Module:
     try:
         return cst.parse_module(text)
     except cst.ParserSyntaxError as error:
+        if "indentation levels" in str(error):
+            raise Unreadable("nested too deep") from None
         raise Unreadable(f"line {error.raw_line}: no Python 3 syntax") from None
     except RecursionError:
         raise Unreadable("nested too deep") from None
@@ -113,31 +116,28 @@ def parsed(text: str) -> cst.Module:
 
 
 def _too_deep(text: str) -> bool:
-    """Whether the parser, which recurses on the stack, would run out of it. Brackets in strings count too."""
-    depth = 0
-    operators = 0
-    for sign in re.finditer(
-        r"[(\[{]|[)\]}]|\n[ \t]*|[-+*/%@&|^~<>=.]|\b(?:and|or|not|if|else|lambda|await|elif|in|is)\b|,", text
-    ):
-        found = sign[0]
-        if found in "([{":
+    """Whether the parser, which recurses on the stack, would run out of it. Signs in strings count too."""
+    depth = chained = branches = 0
+    for match in _SIGNS.finditer(text):
+        sign = match[0]
+        if sign in "([{":
             depth += 1
-            if depth > DEEPEST:
-                return True
-        elif found in ")]}":
+        elif sign in ")]}":
             depth = max(0, depth - 1)
-        elif found[0] == "\n":
-            if depth == 0:
-                operators = 0
-            if len(found.expandtabs(8)) - 1 > 8 * DEEPEST:
-                return True
-        elif found == ",":
-            operators = 0
+        if sign[0] == "\n":
+            chained = 0 if depth == 0 else chained
+            branches = branches + 1 if sign.endswith("elif") else 0 if sign.endswith("if") else branches
+        elif sign == ",":
+            chained = 0
         else:
-            operators += 1
-            if operators > LONGEST:
-                return True
+            chained += 1
+        if depth > DEEPEST or chained > LONGEST or branches > LONGEST:
+            return True
     return False
+
+
+_MAGIC = re.compile(r"^(\s*)(?:[%!?].*|[\w.]+\?{1,2}\s*$)")
+"""Lines of a notebook that are for IPython."""
 
 
 def notebook(content: bytes) -> tuple[str, tuple[tuple[int, int], ...]]:
@@ -155,7 +155,7 @@ def notebook(content: bytes) -> tuple[str, tuple[tuple[int, int], ...]]:
     for number, code in codes:
         starts.append((number, text.count("\n")))
         lines = [] if re.match(r"\s*%%(?!time|capture)", code) else code.splitlines()
-        text += "\n".join(re.sub(r"^(\s*)[%!?].*", r"\1pass", line) for line in lines) + "\n"
+        text += "\n".join(_MAGIC.sub(r"\1pass", line) for line in lines) + "\n"
     return text, tuple(starts)
 
 
