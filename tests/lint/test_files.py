@@ -31,7 +31,9 @@ def lines(folder: Path, contents: dict[str, str | bytes]) -> list[tuple[str, int
         WRONG.replace("\n", "\r\n").encode(),
         WRONG.replace("\n", "\r").encode(),
         WRONG.rstrip("\n").encode(),
-        b"# -*- coding: latin-1 -*-\n# \xe9\n" + WRONG.split("\n", 1)[0].encode() + b"; F.nll_loss(F.softmax(x, 1), y)\n",
+        b"# -*- coding: latin-1 -*-\n# \xe9\n"
+        + WRONG.split("\n", 1)[0].encode()
+        + b"; F.nll_loss(F.softmax(x, 1), y)\n",
         "import torch.nn.functional as F  # 损失\nF.cross_entropy(F.softmax(x, 1), y)\n".encode("gbk").join(
             [b"# coding: gbk\n", b""]
         ),
@@ -240,7 +242,7 @@ def test_excluded(tmp_path: Path) -> None:
 
 
 def test_no_such_path(tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="there is no file or folder '.*missing'"):
+    with pytest.raises(BadRequest, match=r"there is no file or folder '.*missing'"):
         files([tmp_path / "missing"], lambda path: Settings(tmp_path), lambda path, why: None)
 
 
