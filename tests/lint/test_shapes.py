@@ -688,6 +688,21 @@ optimizer = torch.optim.SGD(net.parameters(), 0.1)
 net, optimizer = accelerator.prepare(net, optimizer)
 F.cross_entropy(net(x), y)  # found
 """,
+    "settings with a default": """
+class Trainer:
+    def __init__(self, **settings):
+        self.criterion = settings.get("criterion", nn.CrossEntropyLoss())
+    def step(self, x, y):
+        return self.criterion(model(x).softmax(1), y)  # found
+""",
+    "ignite and fastai": """
+from ignite.engine import create_supervised_trainer
+from fastai.vision.all import Learner
+net = nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1))
+trainer = create_supervised_trainer(net, optimizer, nn.CrossEntropyLoss())  # found
+learner = Learner(loaders, net, loss_func=nn.CrossEntropyLoss())  # found
+other = Learner(loaders, model, loss_func=nn.CrossEntropyLoss())
+""",
     "skorch": """
 from skorch import NeuralNetClassifier
 class Net(nn.Module):

@@ -52,7 +52,7 @@ from .values import (
     plain,
     setting,
 )
-from .vocabulary import HEADS, MODULE_METHODS
+from .vocabulary import HEADS, MODULE_METHODS, TRAINERS
 
 
 class Calls(Machine):
@@ -377,12 +377,23 @@ class Calls(Machine):
             if isinstance(holder, Instance | Made | Class) and isinstance(key, str):
                 self._write(holder, key, arguments.positional[2])
             return Literal(None)
+        if name.rsplit(".", 1)[-1] in TRAINERS:
+            self._train(arguments, node)
         if name == "builtins.map" and len(arguments.positional) == 2:
             function_value, over = arguments.positional
             items = over.items if isinstance(over, Items) else (Data(),)
             is_open = not isinstance(over, Items) or over.open
             return Items(tuple(self.call(function_value, Arguments((item,)), node) for item in items), is_open)
         return outside.called(name, arguments.positional, arguments.named, self._place(node), arguments.more)
+
+    def _train(self, arguments: Arguments, node: cst.CSTNode) -> None:
+        """A trainer calls the criterion that it is given with what the model that it is given makes."""
+        given = [*arguments.positional, *arguments.named.values()]
+        models = [value for value in given if isinstance(value, Instance | Chain | Made)]
+        criteria = [value for value in given if isinstance(value, Criterion)]
+        if len(models) == len(criteria) == 1:
+            output = self.call(models[0], Arguments((Data(),)), node)
+            self.call(criteria[0], Arguments((output, Data())), node)
 
     # ----- losses -----
 

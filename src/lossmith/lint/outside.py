@@ -54,6 +54,8 @@ from .vocabulary import (
 )
 
 BUILTINS = frozenset(vars(builtins))
+OF_DICTIONARIES = frozenset({"get", "pop"})
+"""Methods with a default that something unknown may have."""
 TENSOR_METHODS = frozenset(dir(torch.Tensor)) | {"softmax", "log_softmax"}
 LIBRARIES = frozenset(sys.stdlib_module_names) | {
     "torch", "lossmith", "torchvision", "numpy", "scipy", "sklearn", "matplotlib", "pandas", "tqdm", "PIL", "cv2",
@@ -105,6 +107,8 @@ def tensor_attribute(value: Data, name: str) -> Value:
         return reshaped(value)
     if name == "module":
         return value
+    if name in OF_DICTIONARIES:
+        return Method(value, name)
     if name in TENSOR_METHODS and name not in ("shape", "grad", "device", "dtype", "ndim", "names"):
         return Method(value, name)
     if value.known.op in ("max", "min", "topk", "sort") and name in ("values", "indices"):
@@ -219,6 +223,8 @@ def tensor_method(
         return receiver
     if name in DETACHING:
         return replace(receiver, known=replace(tensor, detached=True))
+    if name in OF_DICTIONARIES and len(positional) == 2:
+        return join([Data(), positional[1]])
     if name == "requires_grad_":
         return with_gradient(receiver)
     if name == "new_tensor" and positional:

@@ -192,6 +192,10 @@ HEADS = ("fc", "classifier", "head", "heads", "_fc", "last_linear")
 """The attributes of pretrained models that are their last layer."""
 
 
+TRAINERS = frozenset({"create_supervised_trainer", "Learner"})
+"""Of other libraries (ignite, fastai): what is given a model and a criterion, and calls one with the other's result."""
+
+
 def snake(name: str) -> str:
     """The plain name of a layer: BatchNorm2d is batch_norm2d.
 
