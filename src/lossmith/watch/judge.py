@@ -146,13 +146,16 @@ class Judge:
     def _backward(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         losses, self._losses = self._losses, {}
         place = self._place("backward", _rules_of("backward"))
-        with torch._C.DisableTorchFunction():
-            seen = Backward(args[0], tuple(losses), any(losses.values()))
-            said = [
-                (rule, text)
-                for rule in place.rules
-                if rule.at_backward and (text := self._ask(rule, place, rule.at_backward, seen)) is not None
-            ]
+        place.calls += 1
+        said: Said = []
+        if due(place.calls):  # what is cut from the graph is cut at each step
+            with torch._C.DisableTorchFunction():
+                seen = Backward(args[0], tuple(losses), any(losses.values()))
+                said = [
+                    (rule, text)
+                    for rule in place.rules
+                    if rule.at_backward and (text := self._ask(rule, place, rule.at_backward, seen)) is not None
+                ]
         try:
             result = function(*args, **kwargs)
         except Exception as error:
