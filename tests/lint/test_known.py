@@ -84,6 +84,8 @@ def told(expression: str, tmp_path: Path) -> Known:
         ("torch.full_like(x, 0.5)", "full", {"fill_value": 0.5}),
         ("torch.rand(8, 3)", "rand", {"size": 8}),
         ("torch.randint(0, 2, (8,))", "randint", {"low": 0, "high": 2, "size": [8]}),
+        ("torch.FloatTensor(8).random_(2)", "randint", {"low": 0, "high": 2}),
+        ("torch.empty(8).random_(1, 4)", "randint", {"low": 1, "high": 4}),
         ("torch.randint(2, (8,))", "randint", {"low": 0, "high": 2, "size": [8]}),
         ("torch.randint(high=2, size=(8,))", "randint", {"high": 2, "size": [8]}),
         ("torch.where(x > 0, 1, -1)", "where", {"values": [1, -1]}),

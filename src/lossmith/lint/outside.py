@@ -235,6 +235,9 @@ def tensor_method(
         source = plain(positional[-1]) if positional else ...
         if source in (1, 1.0):
             return operation("one_hot", None, place, dtype=tensor.dtype or "float")
+    if name == "random_" and positional:
+        bounds = [0, *map(setting, positional)][-2:]
+        return operation("randint", None, place, low=bounds[0], high=bounds[1], dtype=tensor.dtype or "float")
     if name in ("fill_", "copy_", "random_", "uniform_", "normal_", "bernoulli_", "zero_"):
         return Data(name=receiver.name)
     if name not in TENSOR_METHODS and OPERATIONS.get(name, name) not in PARAMETERS:
