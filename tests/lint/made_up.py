@@ -43,7 +43,8 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
 
 def checked(folder: Path, files: Mapping[str, str | bytes]) -> Checked:
     """What is found in files of these contents."""
-    return Checker([RULE]).check(write(folder, files))
+    paths = write(folder, files)
+    return Checker([RULE], paths).check(paths)
 
 
 def sites(folder: Path, code: str) -> list[list[Site]]:

@@ -35,7 +35,8 @@ SIGNS = [*"()[]{},:;.*@=#", "+=", ":=", "==", "**", "->", "...", "\n", "\n    ",
 
 
 def checked(folder: Path, files: Mapping[str, str | bytes]) -> Checked:
-    return Checker(RULES).check(write(folder, files))
+    paths = write(folder, files)
+    return Checker(RULES, paths).check(paths)
 
 
 @pytest.mark.parametrize("path", LIBRARY if EVERY else LIBRARY[::12], ids=lambda path: path.name)

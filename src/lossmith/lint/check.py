@@ -29,29 +29,23 @@ class Checked:
 class Checker:
     """Checks files, and reads those that they import; each is parsed once."""
 
-    def __init__(self, rules: Sequence[Rule], shown: Callable[[Path], str] = str) -> None:
-        """shown: How a path is written."""
+    def __init__(self, rules: Sequence[Rule], among: Iterable[Path], shown: Callable[[Path], str] = str) -> None:
+        """
+        among: The files that are reported of.
+        shown: How a path is written.
+        """
         self._rules = [rule for rule in rules if rule.in_source is not None]
         self._shown = shown
+        self._wanted = {path.resolve(): path for path in among}
         self._sources: dict[Path, Source | Unreadable] = {}
         self._unconcerned: set[Path] = set()
-        self._wanted: dict[Path, Path] = {}
         self._found: set[Finding] = set()
         self._interpreter = Interpreter(self._imported, self._report)
 
-    def check(
-        self,
-        paths: Iterable[Path],
-        among: Iterable[Path] | None = None,
-        advance: Callable[[], None] = lambda: None,
-    ) -> Checked:
-        """Checks the files, and reads those that they import.
-
-        among: Files that are reported of, for what others do with them; by default the files themselves.
-        """
+    def check(self, paths: Iterable[Path], advance: Callable[[], None] = lambda: None) -> Checked:
+        """Checks some of its files, and reads those that they import; what these do with others is reported too."""
         checked = Checked()
-        paths = list(paths)
-        self._wanted = {path.resolve(): path for path in among or paths}
+        self._found = set()
         allowed = sys.getrecursionlimit()
         sys.setrecursionlimit(max(allowed, RECURSION))
         try:

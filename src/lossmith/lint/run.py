@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,14 +93,27 @@ def _checked(group: Sequence[Path], names: Sequence[str], progress: Progress, pr
 
     size = sum(path.stat().st_size for path in group if path.is_file())
     if processes == 1 or size < SMALL:
-        yield _check(group, names, group, advance)
+        yield _checker(names, group).check(group, advance)
         return
-    parts = _parts(group, processes * SHARES)
-    with ProcessPoolExecutor(processes, _context(), initializer=_quiet) as pool:
-        futures = {pool.submit(_check, part, names, group): part for part in parts}
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, _context(), _begin, (names, group))
+    try:
+        futures = {pool.submit(_check, part): part for part in _parts(group, processes * SHARES)}
         for future in as_completed(futures):
-            advance(len(futures[future]))
-            yield future.result()
+            part = futures[future]
+            advance(len(part))
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                yield Checked(
+                    passed_over=[(shown(path), "a process that checked others with it ended") for path in part]
+                )
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _parts(group: Sequence[Path], count: int) -> list[Sequence[Path]]:
@@ -116,20 +131,24 @@ def _parts(group: Sequence[Path], count: int) -> list[Sequence[Path]]:
     return list(parts)
 
 
-def _check(
-    part: Sequence[Path], names: Sequence[str], group: Sequence[Path], advance: Callable[[], None] = lambda: None
-) -> Checked:
+def _checker(names: Sequence[str], group: Sequence[Path]) -> Checker:
     rules = all_rules()
-    return Checker([rules[name] for name in names], shown).check(part, group, advance)
+    return Checker([rules[name] for name in names], group, shown)
+
+
+_own: list[Checker] = []
+"""The checker of a process that checks parts: what it has parsed serves all of them."""
+
+
+def _begin(names: Sequence[str], group: Sequence[Path]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    _own.append(_checker(names, group))
+
+
+def _check(part: Sequence[Path]) -> Checked:
+    return _own[-1].check(part)
 
 
 def _context() -> multiprocessing.context.BaseContext:
     """Processes that need not import torch again, where that is safe: none of its threads runs yet."""
     return multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-
-
-def _quiet() -> None:
-    """Leaves Ctrl-C to the process that waits."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
