@@ -5,7 +5,7 @@ from ..rule import Known
 TARGETS = frozenset(
     {
         *("target", "targets", "label", "labels", "gt", "gts", "ground_truth", "truth", "truths", "tgt", "tgts"),
-        *("y_true", "ytrue", "true_y", "y_batch", "batch_y", "y_train", "train_y", "y_test", "true_labels"),
+        *("y", "y_true", "ytrue", "true_y", "y_batch", "batch_y", "y_train", "train_y", "y_test", "true_labels"),
         "batch_labels",
     }
 )
@@ -24,9 +24,8 @@ HEADS = frozenset({"softmax", "log_softmax", "sigmoid", "logsigmoid", "linear", 
 
 
 def is_target(known: Known) -> bool:
-    """Whether it is named as targets are, or is a constant. What a function gets as y may be anything."""
-    named = _named(known, TARGETS) or (known.name == "y" and known.op != "parameter")
-    return (named or known.op in CONSTANTS) and known.op not in HEADS
+    """Whether it is named as targets are, or is a constant."""
+    return (_named(known, TARGETS) or known.op in CONSTANTS) and known.op not in HEADS
 
 
 def is_prediction(known: Known) -> bool:
