@@ -87,5 +87,5 @@ docs: $(READY)  ## Build the documentation into docs/_build/html.
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 clean:  ## Remove everything that was made, the environment included.
-	rm -rf .venv build dist docs/_build docs/losses .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build docs/losses docs/rules .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

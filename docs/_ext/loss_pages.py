@@ -1,10 +1,10 @@
 """Writes the cheat sheet and a page for each loss, made of its card, in English and Chinese."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pages import escaped, write_pages
 from sphinx.application import Sphinx
 
 from lossmith.card import Language, Text
@@ -24,20 +24,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def write(app: Sphinx) -> None:
-    """Writes what differs from what is there, so that Sphinx reads no more anew; deletes pages of losses long gone."""
-    root = Path(app.srcdir)
     pages = {}
     for language, folder in FOLDERS.items():
-        pages[root / folder / "index.md"] = overview(language)
+        pages[f"{folder}/index.md"] = overview(language)
         for loss in all_losses().values():
-            pages[root / folder / f"{loss.name}.md"] = page(loss, language)
-    for folder in FOLDERS.values():
-        for old in set((root / folder).glob("*.md")) - set(pages):
-            old.unlink()
-    for path, text in pages.items():
-        if not path.exists() or path.read_text("utf-8") != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8")
+            pages[f"{folder}/{loss.name}.md"] = page(loss, language)
+    write_pages(Path(app.srcdir), list(FOLDERS.values()), pages)
 
 
 def overview(language: Language) -> str:
@@ -112,10 +104,3 @@ def named(name: str, language: Language) -> str:
         return ""
     loss = next((loss for loss in all_losses().values() if loss.module.__name__ == name), None)
     return (f"[{name}]({loss.name}.md)" if loss else f"**{escaped(name)}**") + Text(": ", "：")(language)
-
-
-def escaped(text: str) -> str:
-    """A card's text as Markdown: formulas between dollars and code between backquotes stay, the rest means itself."""
-    parts = re.split(r"(\$[^$]*\$|`[^`]*`)", text)
-    parts[::2] = [re.sub(r"([\\*_{}\[\]<>#|~])", r"\\\1", part) for part in parts[::2]]
-    return "".join(parts)

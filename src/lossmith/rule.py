@@ -15,6 +15,12 @@ from .card import Text
 Severity = Literal["error", "warning", "info"]
 """error: the number is wrong. warning: it is probably not what was meant. info: redundant or harmless."""
 
+SEVERITIES: Mapping[Severity, Text] = {
+    "error": Text("error", "错误"),
+    "warning": Text("warning", "警告"),
+    "info": Text("info", "提示"),
+}
+
 
 # ----- what is known at run time -----
 
@@ -217,6 +223,15 @@ class Rule:
     """What a place in the source shows; None if it shows nothing."""
     harmless: tuple[str, ...] = ()
     """Those of the functions whose numbers it leaves as they are: with them it is no more than an info."""
+
+    @property
+    def seen(self) -> list[Text]:
+        """Where it is seen: at run time, in source, or both."""
+        ways = (
+            (Text("run time", "运行时"), self.at_once or self.values or self.at_backward),
+            (Text("source", "源码"), self.in_source),
+        )
+        return [way for way, judge in ways if judge]
 
     def severity_of(self, loss: str) -> Severity:
         """How bad it is with that function: the severity of a finding."""

@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..card import Language, Text
+from ..rule import SEVERITIES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..rule import Rule
-
-SEVERITIES = {
-    "error": Text("error", "错误"),
-    "warning": Text("warning", "警告"),
-    "info": Text("info", "提示"),
-}
-RUN_TIME, SOURCE = Text("run time", "运行时"), Text("source", "源码")
 
 
 def rules(
@@ -65,17 +59,12 @@ def _unknown(name: str) -> str:
     return f"there is no rule {name!r}; {meant}"
 
 
-def _seen(rule: "Rule") -> list[Text]:
-    at_run_time = rule.at_once or rule.values or rule.at_backward
-    return [way for way, judge in ((RUN_TIME, at_run_time), (SOURCE, rule.in_source)) if judge]
-
-
 def _data(rule: "Rule", language: Language) -> dict[str, Any]:
     return {
         "code": rule.code,
         "name": rule.name,
         "severity": rule.severity,
-        "seen": [way.en for way in _seen(rule)],
+        "seen": [way.en for way in rule.seen],
         "losses": list(rule.losses),
         **{part: getattr(rule, part)(language) for part in ("what", "why", "evidence", "fix")},
         "bad": rule.bad,
@@ -97,7 +86,7 @@ def _table(found: "list[Rule]", language: Language, out: "Console") -> None:
     for heading in headings:
         table.add_column(Text(*heading)(language))
     for rule in found:
-        ways = "\n".join(way(language) for way in _seen(rule))
+        ways = "\n".join(way(language) for way in rule.seen)
         what = Styled(wrapped(rule.what(language), rest))
         table.add_row(rule.code, rule.name, SEVERITIES[rule.severity](language), ways, what)
     out.print(table, crop=False)
@@ -111,7 +100,7 @@ def _page(rule: "Rule", language: Language, out: "Console") -> None:
 
     width = min(out.width, WIDEST)
     out.print(Styled(f"{rule.code} {rule.name}", style="bold"))
-    ways = Text(", ", "、")(language).join(way(language) for way in _seen(rule))
+    ways = Text(", ", "、")(language).join(way(language) for way in rule.seen)
     about = Text(f"seen at: {ways}", f"检测于：{ways}")(language)
     out.print(Styled(f"{SEVERITIES[rule.severity](language)} · {about}", style="dim"))
     out.print()

@@ -1,26 +1,36 @@
-"""The documentation's pages of losses, which are written from the cards."""
+"""The documentation's pages of losses and rules, which are written from the source."""
 
-import importlib.util
+import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from lossmith.losses import all_losses
+from lossmith.rule import SEVERITIES
+from lossmith.rules import all_rules
 
-LOSSES = all_losses()
-SOURCE = Path(__file__).parent.parent / "docs" / "_ext" / "loss_pages.py"
+LOSSES, RULES = all_losses(), all_rules()
+EXTENSIONS = Path(__file__).parent.parent / "docs" / "_ext"
 
 
 @pytest.fixture(scope="module")
-def pages() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("loss_pages", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def extensions() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXTENSIONS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def pages(extensions: None) -> ModuleType:
+    return importlib.import_module("loss_pages")
+
+
+@pytest.fixture(scope="module")
+def rule_pages(extensions: None) -> ModuleType:
+    return importlib.import_module("rule_pages")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -61,3 +71,21 @@ def test_pages_are_written_where_they_differ(pages: ModuleType, tmp_path: Path) 
 
 def test_marks_of_markdown_mean_themselves(pages: ModuleType) -> None:
     assert pages.escaped("(N, *) a_b <x> $x_1 * y$ `a*b`") == r"(N, \*) a\_b \<x\> $x_1 * y$ `a*b`"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_page_holds_the_rule(rule_pages: ModuleType, language: str) -> None:
+    table = rule_pages.overview(language)
+    for name, rule in RULES.items():
+        text = rule_pages.page(rule, language)
+        assert text.startswith(f"# {rule.code} {name}\n\n{SEVERITIES[rule.severity](language)} · ")
+        for words in (rule.what, rule.why, rule.evidence, rule.fix):
+            assert rule_pages.escaped(words(language)) in text
+        assert rule.bad.rstrip() in text and rule.good.rstrip() in text
+        assert f"| {rule.code} | [{name}]({name}.md) |" in table
+        assert f"\n{name}\n" in table
+
+
+def test_pages_of_rules_are_written(rule_pages: ModuleType, tmp_path: Path) -> None:
+    rule_pages.write(SimpleNamespace(srcdir=tmp_path))
+    assert len(list(tmp_path.rglob("*.md"))) == 2 * (len(RULES) + 1)
