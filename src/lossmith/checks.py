@@ -158,15 +158,6 @@ def single_logit(loss: str, input: Tensor, dim: int) -> None:
         )
 
 
-def cosine_margin(loss: str, margin: float) -> None:
-    """Warns of a margin that every pair of vectors satisfies, or that asks unlike vectors to oppose each other."""
-    if not torch.compiler.is_compiling() and not 0 <= margin < 1:
-        misuse(
-            f"{loss}: margin={margin:g} is compared with a cosine: from 1 on unlike pairs have no loss, below 0 they "
-            f"are to point away from each other. Write margin=0 to 0.5."
-        )
-
-
 class _Told(threading.local):
     elsewhere = False
 

@@ -50,13 +50,11 @@ def differentiable(torchs: Function, call: Call) -> list[int]:
 def apply(function: Function, call: Call) -> Tensor:
     """Calls the function, or builds the Module and calls it. torch's advice on legal calls is not the matter here."""
     with warnings.catch_warnings():
-        # torch's words on kl_div's mean and on what broadcasts; lossmith.LossWarning on the latter and on a cosine's
-        # margin. Nothing else.
+        # torch's words on kl_div's mean and on what broadcasts; lossmith.LossWarning on the latter. Nothing else.
         for advice in (
             "reduction: 'mean' divides the total loss",
             "Using a target size",
             ".*broadcast to",
-            ".*a cosine:",
         ):
             warnings.filterwarnings("ignore", advice, UserWarning)
         if call.constructor is not None:

@@ -694,11 +694,6 @@ def test_no_tensor_is_kept_alive() -> None:
         ("outer-broadcast", "larger than each", lambda f: f.mse_loss(torch.rand(4, 1), torch.rand(4))),
         ("single-logit-cross-entropy", "has size 1", lambda f: f.cross_entropy(torch.rand(8, 1), LABELS * 0)),
         ("single-logit-cross-entropy", "has size 1", lambda f: f.cross_entropy(torch.rand(8, 1), torch.rand(8, 1))),
-        (
-            "cosine-margin-out-of-range",
-            "compared with a cosine",
-            lambda f: f.cosine_embedding_loss(torch.rand(2, 3), torch.rand(2, 3), torch.ones(2), margin=1.0),
-        ),
     ],
 )
 def test_what_costs_nothing_is_told_by_default_and_not_twice(
