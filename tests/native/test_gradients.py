@@ -138,6 +138,16 @@ def test_an_operand_without_derivative_asks_for_nothing(reduction):
     assert distance.grad is not None
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("shape", "one"), [((2, 0, 1), (1, 0, 1)), ((0, 3), (1, 3)), ((2, 3, 0), (1, 3, 0))])
+def test_a_repeated_vector_without_elements(shape, one, dtype):
+    anchor, positive = torch.ones(shape, dtype=dtype), torch.ones(shape, dtype=dtype)
+    negative = torch.ones(one, dtype=dtype, requires_grad=True)
+    LF.triplet_margin_loss(anchor, positive, negative, reduction="sum").backward()
+    assert negative.grad.dtype == dtype
+    assert negative.grad.equal(torch.zeros(one, dtype=dtype))
+
+
 def test_one_tensor_as_every_vector():
     x = point()
     with ran_natively():

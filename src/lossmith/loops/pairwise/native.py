@@ -138,7 +138,8 @@ class _Call:
                 if vector.dim() == 2 and vector.shape == (rows, self.width):
                     places[i] = torch.empty_like(vector)
                 else:
-                    repeated = vector.numel() != rows * self.width
+                    # without elements a repeated vector has as many as its gradient
+                    repeated = vector.numel() != rows * self.width or not rows * self.width
                     places[i] = torch.empty(rows, self.width, dtype=self.compute if repeated else vector.dtype)
         core.pairwise(
             0 if count == 2 else 1,
