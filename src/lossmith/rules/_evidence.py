@@ -139,6 +139,17 @@ def squashed(numbers: Numbers) -> Text:
     )
 
 
+def above_logarithms(call: Call, numbers: Numbers) -> Text | None:
+    """What a batch shows whose input can hold no logarithms of probabilities."""
+    if not numbers["maximum"] > ABOVE_LOGARITHMS:
+        return None
+    greatest = numbers["maximum"]
+    return Text(
+        f"the input reaches {greatest:.3g}, and log-probabilities are at most 0",
+        f"输入最大达到 {greatest:.3g}，而对数概率不会大于 0",
+    )
+
+
 PROBABILITY_ROWS = Text(
     "the input lies between 0 and 1 and sums to 1 over the classes, as probabilities do",
     "输入都在 0 与 1 之间，且沿类别维之和为 1，与概率无异",

@@ -1,9 +1,9 @@
 """LM113: an input of kl_div that holds no log-probabilities."""
 
 from ..card import Text
-from ..rule import Call, Numbers, Rule, Values
+from ..rule import Call, Rule, Values
 from ..watch.statistics import maximum
-from ._evidence import ABOVE_LOGARITHMS, ACTIVATIONS, LAYERS, PROBABILITIES, comes_from, is_written
+from ._evidence import ACTIVATIONS, LAYERS, PROBABILITIES, above_logarithms, comes_from, is_written
 
 _NO_LOGARITHM = PROBABILITIES | LAYERS | ACTIVATIONS | {"one_hot"}
 
@@ -12,16 +12,6 @@ def _is_no_logarithm(call: Call) -> bool:
     """The logarithm of a density may be above 0."""
     origin = call.origin("input")
     return origin is None or origin.op != "log"
-
-
-def _says(call: Call, numbers: Numbers) -> Text | None:
-    if not numbers["maximum"] > ABOVE_LOGARITHMS:
-        return None
-    greatest = numbers["maximum"]
-    return Text(
-        f"the input reaches {greatest:.3g}, and log-probabilities are at most 0",
-        f"输入最大达到 {greatest:.3g}，而对数概率不会大于 0",
-    )
 
 
 RULE = Rule(
@@ -75,6 +65,6 @@ for _ in range(4):
     loss.backward()
 """,
     at_once=comes_from("input", _NO_LOGARITHM),
-    values=Values({"maximum": maximum("input")}, _says, applies=_is_no_logarithm),
+    values=Values({"maximum": maximum("input")}, above_logarithms, applies=_is_no_logarithm),
     in_source=is_written("input", _NO_LOGARITHM),
 )

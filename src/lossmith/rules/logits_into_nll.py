@@ -2,17 +2,11 @@
 
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
-from ._evidence import ABOVE_LOGARITHMS, ACTIVATIONS, LAYERS, ROWS, are_rows_of_probabilities, comes_from, is_written
+from ._evidence import ACTIVATIONS, LAYERS, ROWS, above_logarithms, are_rows_of_probabilities, comes_from, is_written
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
-    if not numbers["maximum"] > ABOVE_LOGARITHMS or are_rows_of_probabilities(numbers):
-        return None
-    greatest = numbers["maximum"]
-    return Text(
-        f"the input reaches {greatest:.3g}, and log-probabilities are at most 0",
-        f"输入最大达到 {greatest:.3g}，而对数概率不会大于 0",
-    )
+    return None if are_rows_of_probabilities(numbers) else above_logarithms(call, numbers)
 
 
 RULE = Rule(
