@@ -438,15 +438,39 @@ def test_functions_and_modules_are_those_of_the_losses():
     assert modules == {loss.module.__name__ for loss in all_losses().values()}
 
 
+# losses that torch.nn lacks, with the names of their Modules
+BEYOND_TORCH = {
+    "arcface_loss": "ArcFaceLoss",
+    "charbonnier_loss": "CharbonnierLoss",
+    "contrastive_loss": "ContrastiveLoss",
+    "cosface_loss": "CosFaceLoss",
+    "ctc_loss_with_logits": "CTCWithLogitsLoss",
+    "dice_loss": "DiceLoss",
+    "distillation_loss": "DistillationLoss",
+    "focal_loss": "FocalLoss",
+    "info_nce_loss": "InfoNCELoss",
+    "js_div": "JSDivLoss",
+    "log_cosh_loss": "LogCoshLoss",
+    "mined_triplet_margin_loss": "MinedTripletMarginLoss",
+    "quantile_loss": "QuantileLoss",
+    "siglip_loss": "SigLIPLoss",
+    "sigmoid_focal_loss": "SigmoidFocalLoss",
+    "supcon_loss": "SupConLoss",
+    "tversky_loss": "TverskyLoss",
+    "wasserstein_critic_loss": "WassersteinCriticLoss",
+    "wasserstein_loss": "WassersteinLoss",
+}
+
+
 def test_names_are_torchs():
-    own = {"ctc_loss_with_logits": "CTCWithLogitsLoss"}
+    assert set(BEYOND_TORCH) <= set(all_losses())
     for name, loss in all_losses().items():
-        if name in own:
-            assert loss.module.__name__ == own[name]
+        if name in BEYOND_TORCH:
+            assert loss.module.__name__ == BEYOND_TORCH[name]
+            assert not hasattr(torch.nn, loss.module.__name__)
             continue
         assert hasattr(torch.nn.functional, name)
         assert issubclass(loss.module, getattr(torch.nn, loss.module.__name__))
-    assert set(own) <= set(all_losses())
 
 
 def test_losses_to_come_are_not_pretended():
