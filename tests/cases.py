@@ -69,6 +69,9 @@ class Case:
     """w, which normalizer="weight" sums; None: as the share."""
     term: Callable[[Arguments], torch.Tensor] | None = None
     """What an unreduced loss is divided by before the mean sums it up; None: 1."""
+    together: bool = False
+    """Whether the rows of a batch know each other: then a mask, which has one number a row, leaves a row out of the
+    others' losses too."""
     garbage: dict[str, int] = field(default_factory=dict)
     """What may stand in a masked row of an integer argument, though the loss would refuse it elsewhere."""
 

@@ -17,6 +17,8 @@ from lossmith.facts import REALS, Domain, Facts, Interval, Loss
 from lossmith.losses import all_losses
 
 MANY = 1024
+# a batch whose rows know each other
+TOGETHER = 12
 # facts are about losses without weights, in which every row counts
 PLAIN = [case for case in CASES if case.counted is None]
 each_case = pytest.mark.parametrize("case", PLAIN, ids=str)
@@ -78,7 +80,7 @@ def targets_of(case: Case) -> list[str]:
 
 def spread(case: Case, facts: Facts, seed: int = 0, top: float = 5) -> Arguments:
     """A batch of the case with predictions, and targets if they are numbers, from all over their domains."""
-    arguments = arguments_of(case, MANY, seed)
+    arguments = arguments_of(case, TOGETHER if case.together else MANY, seed)
     names = [(name, facts.prediction) for name in all_losses()[case.loss].prediction]
     names += [(name, facts.target) for name in targets_of(case)]
     for number, (name, declared) in enumerate(names):
@@ -93,9 +95,12 @@ def slopes(case: Case, arguments: Arguments) -> torch.Tensor:
     """The norm of each unreduced loss's gradient in the prediction."""
     names = all_losses()[case.loss].prediction
     leaves = {name: arguments[name].detach().requires_grad_() for name in names}
-    total = unreduced(case, {**arguments, **leaves}).sum()
+    each = unreduced(case, {**arguments, **leaves})
+    if case.together:
+        of_each = [torch.autograd.grad(row, list(leaves.values()), retain_graph=True) for row in each]
+        return torch.stack([sum(gradient.square().sum() for gradient in of_one) for of_one in of_each]).sqrt()
     squares = 0
-    for name, gradient in zip(names, torch.autograd.grad(total, list(leaves.values())), strict=True):
+    for name, gradient in zip(names, torch.autograd.grad(each.sum(), list(leaves.values())), strict=True):
         own = [d for d, axis in enumerate(case.axes[name]) if axis not in case.unreduced]
         squared = gradient.square()
         squares = squares + (squared.sum(own) if own else squared)
@@ -174,6 +179,8 @@ def shows_least_bound(case: Case, facts: Facts) -> bool:
 def check_minimiser(case: Case, facts: Facts) -> None:
     names = all_losses()[case.loss].prediction
     arguments = spread(case, facts)
+    if facts.minimiser is None and case.together:
+        return
     if facts.minimiser is None:
         lowest = [unreduced(case, spread(case, facts, seed=seed)).min().item() for seed in range(4)]
         assert min(lowest) < -1e3, f"the least loss found is {min(lowest)!r}: is there a minimiser after all?"

@@ -65,10 +65,21 @@ def identical(given, expected) -> None:
 
 def expected_reduction(case: Case, arguments: Arguments, each: torch.Tensor, reduction, weight, mask, normalizer):
     """docs/reductions.md on the unreduced losses."""
+    rest, kept = arguments, slice(None)
+    if case.together and mask is not None:  # those of the rows that remain
+        kept = mask.expand(each.shape)
+        rest = case.rows(arguments, kept.nonzero().flatten())
+        each = torch.zeros_like(each).masked_scatter(kept, case.function(**rest, reduction="none"))
     one = torch.ones_like(each)
-    counted = one if case.counted is None else case.counted(arguments) * one
-    share = counted if case.share is None else case.share(arguments)
-    weighed = share if case.weighted is None else case.weighted(arguments)
+
+    def of_rows(count):
+        found = one.clone()
+        found[kept] = count(rest) * one[kept]
+        return found
+
+    counted = one if case.counted is None else of_rows(case.counted)
+    share = counted if case.share is None else of_rows(case.share)
+    weighed = share if case.weighted is None else of_rows(case.weighted)
     s = one if weight is None else weight.expand(each.shape)
     m = one.bool() if mask is None else mask.expand(each.shape)
     if reduction == "mean" and case.term is not None:

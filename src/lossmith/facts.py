@@ -70,7 +70,7 @@ class Facts:
     minimiser: Callable[..., Tensor | tuple[Tensor, ...]] | None
     """The prediction (a tuple if it is several tensors) at which the loss is least, infinities included.
 
-    None where the loss has no lower bound.
+    None where the loss has no lower bound; and of losses of whole batches, whose rows can't all be at their least.
     """
     denominator: Literal["elements", "rows", "samples", "weights"]
     """What torch's mean divides by: the number of unreduced losses, each of an element, of a row over the last or the
