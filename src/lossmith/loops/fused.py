@@ -81,7 +81,7 @@ class Fused(torch.autograd.Function):
         factor = core.number(upstream) if kernel.reduced else None
         hidden = factor is None and (kernel.reduced or core.survey(upstream) < 0)
         if hidden or torch.is_grad_enabled() or unready():
-            return None, *_differentiated(kernel, saved[:count], wanted, upstream)
+            return None, *differentiated(kernel, saved[:count], wanted, upstream)
         if factor is None:
             return None, *kernel.run(saved[:count], wanted, upstream)[1]
         fresh, ctx.fresh = ctx.fresh, False
@@ -140,7 +140,7 @@ def summed(gradient: Tensor, operand: Tensor) -> Tensor:
     return gradient.reshape(operand.shape).to(operand.dtype)
 
 
-def _differentiated(
+def differentiated(
     kernel: Kernel, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
 ) -> list[Tensor | None]:
     """The gradients as differentiable functions of the tensors and of the upstream gradient."""

@@ -218,6 +218,8 @@ int threads_for(const std::int64_t elements, const int wished) {
 // ----- the module -----
 
 NB_MODULE(_core, module) {
+    // a graph that is alive when Python ends keeps what its kernels know
+    nb::set_leak_warnings(false);
     using namespace lossmith;
     static const char* const names[] = {"portable", "avx2", "avx512"};
     module.doc() = "The compiled kernels. lossmith.native is the way to them.";
@@ -270,5 +272,6 @@ NB_MODULE(_core, module) {
     bind_pointwise(module);
     bind_rowwise(module);
     bind_pairwise(module);
+    bind_similarity(module);
     bind_lattice(module);
 }

@@ -97,6 +97,7 @@ int threads_for(std::int64_t elements, int wished);
 void bind_pointwise(nb::module_& module);
 void bind_rowwise(nb::module_& module);
 void bind_pairwise(nb::module_& module);
+void bind_similarity(nb::module_& module);
 void bind_lattice(nb::module_& module);
 
 }  // namespace lossmith

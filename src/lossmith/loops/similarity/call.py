@@ -1,0 +1,199 @@
+"""A loss of two sets of vectors by all their similarities: the kernels, tiles by torch's operations, or the whole matrix."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import checks
+from ...backend import native
+from ...reduction import Reduction, denominator_of, reduce, wants_gradient
+from ..fused import fused
+from .relation import Relation
+from .rows import NO_MARGIN, Margin, RowLoss
+from .tiled import by_kernels, by_operations, fits_tiles, tiled
+
+
+def similarity(
+    loss: str,
+    rows: RowLoss,
+    vectors: tuple[Tensor, ...],
+    relation: Relation,
+    how: Reduction,
+    dtypes: tuple[torch.dtype, torch.dtype],
+    *,
+    scale: Tensor | float,
+    bias: Tensor | float = 0.0,
+    both: bool = False,
+    views: int = 1,
+    counted: bool = False,
+    share: bool = False,
+    factor: float = 1.0,
+    margin: Margin = NO_MARGIN,
+) -> Tensor:
+    """A loss of the rows of logits scale * (x . y) + bias, reduced.
+
+    vectors: the rows' and the columns', or one set for both; in the dtype to compute in, without what is masked. dtypes:
+    that one, and the result's. both: the mean of rows against columns and of columns against rows, which then match one
+    to one. views: an unreduced loss is the mean of so many rows, which lie as far apart as there are losses. counted: rows
+    without positives do not count; share: the mean divides by the number of positives. factor multiplies the loss.
+    """
+    shape = (relation.rows // views,)
+    checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
+    checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
+    call = _Call(loss, rows, relation, how, dtypes, both, views, margin, factor)
+    call.single = len(vectors) == 1
+    call.numbers = (scale, bias)
+    if counted or share:
+        positives = relation.positives()
+        call.counted = positives > 0 if counted else None
+        call.share = positives.to(dtypes[0]) if share else None
+    asked = tuple([number for number in (scale, bias) if isinstance(number, Tensor)])
+    if torch.compiler.is_compiling():
+        return call.reference((*vectors, *asked))
+    extras = tuple([t for t in (how.sample_weight, how.mask) if t is not None])
+    compiled = native(loss, (*vectors, *asked, *extras))
+    if not compiled and not fits_tiles((*vectors, *asked)):
+        return call.reference((*vectors, *asked))
+    call.sweep = by_kernels if compiled else by_operations
+    apply = fused if compiled else tiled
+    in_torch = wants_gradient(how) or not compiled
+    if how.reduction == "sum":
+        call.divisor = 1.0
+    elif how.reduction != "none" and not in_torch:
+        call.divisor = call.count()
+        in_torch = call.divisor == 0
+    if not in_torch:
+        return apply(call, (*vectors, *asked, *extras))
+    # unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
+    call.divisor, call.bare = 0.0, True
+    return call.finish(apply(call, (*vectors, *asked)))
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call. Its tensors are the vectors, the scale and the bias where they are tensors, the weight and the mask."""
+
+    loss: str
+    rows: RowLoss
+    relation: Relation
+    how: Reduction
+    dtypes: tuple[torch.dtype, torch.dtype]
+    both: bool
+    views: int
+    margin: Margin
+    factor: float
+    single: bool = False
+    numbers: tuple[Tensor | float, Tensor | float] = (1.0, 0.0)
+    counted: Tensor | None = None
+    share: Tensor | None = None
+    sweep: Any = None
+    divisor: float = 0.0
+    bare: bool = False
+    """Whether weighing and reducing are left to torch."""
+    known: Any = field(default=None)
+    """What the kernels know of the relation, once it was asked for."""
+
+    @property
+    def reduced(self) -> bool:
+        return self.divisor != 0
+
+    def take(self, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | float, Tensor | float]:
+        """The rows' vectors, the columns', scale and bias, out of the tensors of a call."""
+        given = iter(tensors)
+        x = next(given)
+        y = x if self.single else next(given)
+        scale, bias = (next(given) if isinstance(number, Tensor) else number for number in self.numbers)
+        return x, y, scale, bias
+
+    def weight(self) -> Tensor | None:
+        """For each unreduced loss, m s."""
+        mask, weight = self.how.mask, self.how.sample_weight
+        kept = self.counted if mask is None else mask if self.counted is None else mask & self.counted
+        if weight is not None:
+            weight = weight.detach().double()
+            return weight if kept is None else torch.where(kept, weight, 0)
+        return None if kept is None else kept.double()
+
+    def count(self) -> float:
+        """What the mean divides by."""
+        losses = self.relation.rows // self.views
+        weight = self.weight()
+
+        def total(*parts: Tensor | None) -> float:
+            given = [part for part in parts if part is not None]
+            if not given:
+                return float(losses)
+            product = given[0] if len(given) == 1 else given[0] * given[1]
+            return float(product.double().expand(losses).sum())
+
+        return float(
+            denominator_of(
+                self.how,
+                (losses,),
+                weighed=weight is not None,
+                count=lambda: total(weight),
+                share=lambda: total(weight, self.share),
+                weight=lambda: total(weight, self.share),
+            )
+        )
+
+    def run(
+        self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        losses = self.relation.rows // self.views
+        weight = None if self.bare else self.weight()
+        factor = None
+        if upstream is not None:
+            by = upstream.double() if isinstance(upstream, Tensor) else upstream / (self.divisor or 1.0)
+            factor = torch.full((losses,), self.factor / self.views, dtype=torch.float64, device=tensors[0].device) * by
+            if weight is not None:
+                factor = factor * weight
+            factor = factor.repeat(self.views)
+        x, y, scale, bias = self.take(tensors)
+        with _exact(x):
+            values, gradients = self.sweep(self, x, y, scale, bias, factor, wanted)
+        values = values.view(self.views, losses).mean(0) * self.factor
+        if weight is not None:
+            values = torch.where(weight != 0, values * weight, 0)
+        if self.reduced:
+            values = values.sum() / self.divisor
+        result = values.to(self.dtypes[0] if self.bare else self.dtypes[1])
+        return result, gradients + [None] * (len(tensors) - len(gradients))
+
+    def reference(self, tensors: Sequence[Tensor]) -> Tensor:
+        x, y, scale, bias = self.take(tensors)
+        with _exact(x):
+            positive, negative = self.relation.masks(0, self.relation.rows)
+            logits = self.logits(x @ y.T, positive, scale, bias)
+            values = self.rows.of(logits, positive, negative)
+            if self.both:
+                # the columns that are rows too, against all rows
+                count = self.relation.rows
+                across = self.rows.of(logits[:, :count].T, positive[:, :count].T, negative[:, :count].T)
+                values = (values + across) / 2
+        values = values.view(self.views, -1).mean(0) * self.factor
+        return values if self.bare else self.finish(values)
+
+    def logits(self, products: Tensor, positive: Tensor, scale: Tensor | float, bias: Tensor | float) -> Tensor:
+        """Those of some rows, from the products of vectors."""
+        if self.margin is not NO_MARGIN:
+            products = torch.where(positive, self.margin(products), products)
+        return products * scale + bias
+
+    def finish(self, values: Tensor) -> Tensor:
+        """The reduction of unreduced losses."""
+        return reduce(
+            self.loss, values, self.how, self.dtypes[1], counted=self.counted, denominator=self.share, weight=self.share
+        )
+
+
+def _exact(like: Tensor) -> Any:
+    """Without autocast, which would round the products to half precision."""
+    device = like.device.type
+    if device != "meta" and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()

@@ -1,0 +1,57 @@
+"""Checks of batches of vectors, and what is done to them before their similarities are taken."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import checks
+from ...backend import readable
+from ..masking import hide_rows
+from .unit import unit
+
+
+def check_vectors(loss: str, **tensors: Tensor) -> None:
+    """Raises unless each is a matrix of floating vectors."""
+    for name, value in tensors.items():
+        checks.tensor(loss, name, value)
+        if not value.is_floating_point():
+            raise TypeError(
+                f"{loss}: {name} is {checks.describe(value)}, expected floating vectors; write {name}.float()"
+            )
+        if value.dim() != 2 or value.shape[1] == 0:
+            raise ValueError(
+                f"{loss}: {name} is {checks.describe(value)}, expected a batch of vectors (N, D); "
+                f"write {name}.flatten(0, -2) for more dimensions, {name}.unsqueeze(0) for one vector"
+            )
+
+
+def check_labels(loss: str, name: str, labels: Tensor, count: int) -> Tensor:
+    """One label for each vector, as int64; raises otherwise."""
+    checks.tensor(loss, name, labels)
+    checks.integers(loss, name, labels)
+    if labels.shape != (count,):
+        raise ValueError(f"{loss}: {name} is {checks.describe(labels)}, expected one label for each of {count} vectors")
+    return labels.long()
+
+
+def check_temperature(loss: str, temperature: Any) -> None:
+    """Raises ValueError unless it is one number above 0."""
+    if isinstance(temperature, Tensor):
+        if temperature.numel() != 1 or not temperature.is_floating_point():
+            raise ValueError(f"{loss}: temperature is {checks.describe(temperature)}, expected one floating number")
+        if not readable(temperature):
+            return
+        value = float(temperature.detach())
+    else:
+        value = temperature
+    if not value > 0 or value == float("inf"):
+        raise ValueError(
+            f"{loss}: temperature is {value!r}, expected a finite number above 0; 0.07 to 0.5 are usual for unit vectors"
+        )
+
+
+def prepared(vectors: Tensor, dtype: torch.dtype, normalize: bool, mask: Tensor | None) -> Tensor:
+    """Vectors in the dtype to compute in, hidden where the mask is False, of length 1 if asked for."""
+    vectors = hide_rows(vectors.to(dtype), mask, 1)
+    return unit(vectors) if normalize else vectors
