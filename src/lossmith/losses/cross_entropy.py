@@ -6,21 +6,12 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..backend import dtypes, dtypes_of
 from ..card import Card, Curve, Sibling, Text, Trap
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.masking import hide_rows
-from ..loops.rowwise import (
-    ClassLabels,
-    Steps,
-    label_steps,
-    rowwise,
-    softmax_with_labels,
-    softmax_with_probabilities,
-)
+from ..loops.rowwise import softmax_loss
 from ..overrides import overridable
-from ..reduction import Normalizer, Reduction, plan, reduce
+from ..reduction import Normalizer, plan
 
 
 @overridable
@@ -85,118 +76,7 @@ def cross_entropy(
     loss = "cross_entropy"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     checks.smoothing(loss, label_smoothing)
-    alike = checks.alike_rows(input, target) if dim is None and weight is None else 0
-    if alike:
-        return _against_labels(loss, input, target, None, ignore_index, label_smoothing, 1, how, alike)
-    checks.tensor(loss, "input", input)
-    checks.tensor(loss, "target", target)
-    probabilities = target.shape == input.shape and not (input.dim() == 1 and not target.is_floating_point())
-    dim = checks.class_dim(loss, input, target, dim, probabilities)
-    checks.class_weight(loss, weight, input, dim)
-    if probabilities:
-        return _against_probabilities(loss, input, target, weight, ignore_index, label_smoothing, dim, how)
-    target = checks.label_shape(loss, input, target, dim)
-    return _against_labels(loss, input, target, weight, ignore_index, label_smoothing, dim, how)
-
-
-def _against_labels(
-    loss: str,
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    smoothing: float,
-    dim: int,
-    how: Reduction,
-    alike: int = 0,
-) -> Tensor:
-    compute, result = dtypes_of(alike, input)
-    classes = input.shape[dim]
-    if classes == 1:
-        checks.single_logit(loss, input, dim)
-
-    def steps() -> Steps:
-        per_class = None if weight is None else weight.to(compute)
-
-        def of(input: Tensor, labels: ClassLabels) -> Tensor:
-            return softmax_with_labels(input.to(compute), labels, dim, per_class, smoothing)
-
-        return label_steps(loss, how, classes, result, ignore_index, per_class, True, of)
-
-    return rowwise(
-        loss,
-        "softmax_labels",
-        input,
-        target,
-        dim,
-        how,
-        (compute, result),
-        steps,
-        weight=weight,
-        weight_in_mean=True,
-        ignore_index=ignore_index,
-        smoothing=smoothing,
-        alike=alike,
-    )
-
-
-def _against_probabilities(
-    loss: str,
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    smoothing: float,
-    dim: int,
-    how: Reduction,
-) -> Tensor:
-    if not target.is_floating_point():
-        raise RuntimeError(
-            f"{loss}: target has the input's shape, so it is taken for class probabilities, but its dtype is not "
-            f"floating: {checks.shapes(input=input, target=target)}; write target.float() for probabilities (one-hot "
-            f"rows too), or give labels of shape {tuple(s for d, s in enumerate(input.shape) if d != dim)}"
-        )
-    if ignore_index >= 0:
-        raise RuntimeError(
-            f"{loss}: ignore_index={ignore_index} needs labels, but target holds class probabilities: "
-            f"{checks.shapes(input=input, target=target)}; write mask= (False leaves a row out)"
-        )
-    compute, result = dtypes(input, target)
-    classes = input.shape[dim]
-    if classes == 1:
-        checks.single_logit(loss, input, dim)
-
-    def steps() -> Steps:
-        per_class = None if weight is None else weight.to(compute)
-
-        def read(target: Tensor) -> Tensor:
-            target = hide_rows(target.to(compute), how.mask, 0.0, dim=dim)
-            return target * (1 - smoothing) + smoothing / classes if smoothing > 0 else target
-
-        def of(input: Tensor, target: Tensor) -> Tensor:
-            rows = hide_rows(input.to(compute), how.mask, 0.0, dim=dim)
-            return softmax_with_probabilities(rows, target, dim, per_class)
-
-        def finish(values: Tensor, target: Tensor) -> Tensor:
-            per_row = None
-            if per_class is not None and how.normalizer == "weight":
-                per_row = (target.movedim(dim, -1) * per_class).sum(-1)
-            return reduce(loss, values, how, result, weight=per_row)
-
-        return Steps(read, of, finish)
-
-    return rowwise(
-        loss,
-        "softmax_probabilities",
-        input,
-        target,
-        dim,
-        how,
-        (compute, result),
-        steps,
-        weight=weight,
-        smoothing=smoothing,
-    )
+    return softmax_loss(loss, input, target, weight, ignore_index, dim, how, smoothing=label_smoothing)
 
 
 class CrossEntropyLoss(Criterion, torch.nn.CrossEntropyLoss):

@@ -1,6 +1,7 @@
 """Softmax rows against labels or probabilities, along any dimension, without moving it."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -9,11 +10,14 @@ from ...backend import transforming
 from ...formula import product
 from .labels import ClassLabels, pick
 
+Focus: TypeAlias = Callable[[Tensor], Tensor]
+"""What a surprisal costs, where that is not the surprisal itself; finite at 0, with a finite slope."""
+
 
 def softmax_with_labels(
-    logits: Tensor, labels: ClassLabels, dim: int, weight: Tensor | None, smoothing: float
+    logits: Tensor, labels: ClassLabels, dim: int, weight: Tensor | None, smoothing: float, focus: Focus | None = None
 ) -> Tensor:
-    """-log softmax(logits)[label] of each row, weighted and smoothed as torch does.
+    """-log softmax(logits)[label] of each row, or the focus of it, weighted and smoothed as torch does.
 
     Value and gradient keep their relative accuracy when the row is almost certain (without smoothing). Rows that are
     not used get gradient 0; their values are left to the reduction, which drops them.
@@ -25,6 +29,8 @@ def softmax_with_labels(
             logits, labels.label, labels.used, weight, dim, smoothing > 0
         )
     values: Tensor = of_label
+    if focus is not None:
+        values = focus(labels.blank(values))
     if weight is not None:
         if labels.used is not None:  # NaN in an unused row would come through to the weight's gradient
             values = torch.where(labels.used, values, 0)
@@ -114,9 +120,16 @@ class _Surprisals(torch.autograd.Function):
         return result.scatter(dim, label.unsqueeze(dim), on_label.unsqueeze(dim)), None, None, grad_weight, None, None
 
 
-def softmax_with_probabilities(logits: Tensor, target: Tensor, dim: int, weight: Tensor | None) -> Tensor:
-    """-sum of p log softmax(logits) over the classes of each row; a class with p = 0 adds 0 even at a logit of -inf."""
+def softmax_with_probabilities(
+    logits: Tensor, target: Tensor, dim: int, weight: Tensor | None, focus: Focus | None = None
+) -> Tensor:
+    """-sum of p log softmax(logits) over the classes of each row; a class with p = 0 adds 0 even at a logit of -inf.
+
+    With a focus, the sum of p times the focus of -log softmax(logits).
+    """
     costs = -torch.log_softmax(logits, dim)
+    if focus is not None:
+        costs = focus(costs)
     if weight is not None:
         costs = costs * _along(weight, logits, dim)
     return product(target, costs).sum(dim)
