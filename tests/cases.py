@@ -94,11 +94,15 @@ class Case:
 
     def align(self, per_element: torch.Tensor, name: str) -> torch.Tensor:
         """A tensor of the unreduced loss's shape, made to broadcast to an argument."""
-        axes = self.axes[name]
-        order = [self.unreduced.index(a) for a in axes if a in self.unreduced]
+        axes, own = self.axes[name], self.unreduced
+        for axis in own:
+            if axis not in axes:  # it enters several losses, and is kept if one of them is
+                per_element = per_element.any(own.index(axis))
+                own = own.replace(axis, "")
+        order = [own.index(a) for a in axes if a in own]
         aligned = per_element.permute(order)
         for position, axis in enumerate(axes):
-            if axis not in self.unreduced:
+            if axis not in own:
                 aligned = aligned.unsqueeze(position)
         return aligned
 
@@ -122,7 +126,7 @@ class Case:
         """The loss's Module with what its constructor gets, and what its call gets (by position, as most calls)."""
         names = [*inspect.signature(self.function).parameters][: len(call_arguments(self.loss))]
         constructed = {name: value for name, value in arguments.items() if name not in names}
-        return all_losses()[self.loss].module(**constructed, **settings), [arguments[name] for name in names]
+        return all_losses()[self.loss].module(**constructed, **settings), [arguments.get(name) for name in names]
 
 
 def call_arguments(loss: str) -> tuple[str, ...]:
@@ -170,9 +174,14 @@ def not_ignored(a: Arguments) -> torch.Tensor:
 
 
 ROWS = {"input": "nc", "target": "n"}
+TAUGHT = {"input": "nc", "teacher": "nc", "target": "n"}
 PAIRS = {"input1": "nd", "input2": "nd", "target": "n"}
 TRIPLETS = matrices("anchor", "positive", "negative")
 CTC_GARBAGE = {"targets": 77, "input_lengths": 99, "target_lengths": 55}
+
+
+def logits_of_two(d: Draw, *shape: int) -> Arguments:
+    return {"input": d.uniform(*shape), "teacher": d.uniform(*shape)}
 
 
 def ranking(d: Draw) -> Arguments:
@@ -219,6 +228,23 @@ def two_labels(first: torch.Tensor) -> torch.Tensor:
     return torch.cat([first, (first + 1) % 4, torch.full_like(first, -1), (first + 2) % 4], 1)
 
 
+def contrasted(loss: str, variant: str, draw: Callable[[Draw], Arguments], **more: Any) -> Case:
+    """A loss of queries and keys in which the rows of a batch know each other."""
+    names = [name for name in ("input", "keys", "labels") if name in draw(Draw(2, torch.float64, "cpu", 0))]
+    axes = {name: "n" if name == "labels" else "nd" for name in names}
+    vectors = tuple(name for name in names if name != "labels")
+    return Case(loss, variant, draw, axes, differentiable=(*vectors, *more.pop("more", ())), together=True, **more)
+
+
+def keyed(d: Draw) -> Arguments:
+    return {"input": d.uniform(d.n, 3), "keys": d.uniform(d.n, 3)}
+
+
+def positives_by_label(a: Arguments) -> torch.Tensor:
+    """How many others of its label each row has."""
+    return (a["labels"][:, None] == a["labels"]).sum(1) - 1
+
+
 def manhattan(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return (x - y).abs().sum(-1)
 
@@ -233,6 +259,27 @@ CASES = (
     elementwise("huber_loss", "weight", weighted, **WITH_WEIGHT),
     elementwise("smooth_l1_loss", "", plain),
     elementwise("smooth_l1_loss", "beta", lambda d: {**plain(d), "beta": 0.7}),
+    elementwise("quantile_loss", "", plain),
+    elementwise("quantile_loss", "one", lambda d: {**plain(d), "quantiles": 0.9}),
+    Case(
+        "quantile_loss",
+        "several",
+        lambda d: {"input": d.uniform(d.n, 3), "target": d.uniform(d.n), "quantiles": (0.1, 0.5, 0.95)},
+        {"input": "nq", "target": "n"},
+        "nq",
+        ("input", "target"),
+    ),
+    Case(
+        "quantile_loss",
+        "tensor",
+        lambda d: {"input": d.uniform(d.n, 2, 3), "target": d.uniform(d.n, 2), "quantiles": d.unit(3)},
+        {"input": "ndq", "target": "nd"},
+        "ndq",
+        ("input", "target", "quantiles"),
+    ),
+    elementwise("log_cosh_loss", "", plain),
+    elementwise("charbonnier_loss", "", plain),
+    elementwise("charbonnier_loss", "eps", lambda d: {**plain(d), "eps": 0.7}),
     elementwise("poisson_nll_loss", "", lambda d: {"input": d.uniform(d.n, 3), "target": d.weights(d.n, 3) * 3}),
     elementwise(
         "poisson_nll_loss",
@@ -353,6 +400,59 @@ CASES = (
         differentiable=("input", "target", "weight", "pos_weight"),
         weighted=lambda a: a["weight"],
     ),
+    Case(
+        "focal_loss",
+        "",
+        lambda d: {"input": d.uniform(d.n, 3), "target": d.labels(d.n, classes=3)},
+        ROWS,
+        differentiable=("input",),
+        garbage={"target": 99},
+    ),
+    Case(
+        "focal_loss",
+        "gamma, weight, ignored images",
+        lambda d: {
+            "input": d.uniform(d.n, 3, 2),
+            "target": d.labels(d.n, 2, classes=3, ignored=True),
+            "gamma": 0.7,
+            "weight": d.weights(3),
+        },
+        {"input": "ncd", "target": "nd"},
+        "nd",
+        ("input", "weight"),
+        share=class_weights,
+        counted=not_ignored,
+        garbage={"target": -7},
+    ),
+    Case(
+        "focal_loss",
+        "probabilities",
+        lambda d: {"input": d.uniform(d.n, 2, 3), "target": d.distribution(d.n, 2, 3, dim=-1), "dim": -1},
+        {"input": "ndc", "target": "ndc"},
+        "nd",
+        ("input", "target"),
+    ),
+    Case(
+        "focal_loss",
+        "gamma, weight, probabilities",
+        lambda d: {
+            "input": d.uniform(d.n, 3),
+            "target": d.distribution(d.n, 3),
+            "gamma": 1.5,
+            "weight": d.weights(3),
+        },
+        {"input": "nc", "target": "nc"},
+        differentiable=("input", "target", "weight"),
+        weighted=lambda a: (a["target"] * a["weight"]).sum(1),
+    ),
+    *(
+        elementwise(
+            "sigmoid_focal_loss",
+            ", ".join(settings),
+            lambda d, settings=settings: {"input": d.uniform(d.n, 3), "target": d.unit(d.n, 3), **settings},
+        )
+        for settings in ({}, {"gamma": 0.7}, {"alpha": None, "gamma": 3})
+    ),
     elementwise("soft_margin_loss", "", lambda d: {"input": d.uniform(d.n, 3), "target": d.signs(d.n, 3)}, ("input",)),
     Case(
         "multilabel_soft_margin_loss",
@@ -413,11 +513,38 @@ CASES = (
         Case("cosine_embedding_loss", variant, draw, PAIRS, differentiable=("input1", "input2"))
         for variant, draw in {"": pairs, "margin": lambda d: {**pairs(d), "margin": 0.1}}.items()
     ),
+    *(
+        Case("contrastive_loss", variant, draw, PAIRS, differentiable=("input1", "input2"))
+        for variant, draw in {
+            "": lambda d: {**pairs(d), "margin": 3.0},
+            "hinge, p 3": lambda d: {**pairs(d), "margin": 3.0, "squared": False, "p": 3.0, "positive_margin": 0.4},
+            "unit vectors, labels": lambda d: {
+                **pairs(d),
+                "target": d.whole(d.n, high=2),
+                "labels": "hadsell",
+                "normalize": True,
+            },
+        }.items()
+    ),
     Case("triplet_margin_loss", "", triplet, TRIPLETS, differentiable=tuple(TRIPLETS)),
     Case(
         "triplet_margin_loss",
         "swap, p 3",
         lambda d: {**triplet(d), "swap": True, "p": 3.0, "margin": 2.0},
+        TRIPLETS,
+        differentiable=tuple(TRIPLETS),
+    ),
+    Case(
+        "triplet_margin_loss",
+        "squared",
+        lambda d: {**triplet(d), "squared": True, "margin": 2.0},
+        TRIPLETS,
+        differentiable=tuple(TRIPLETS),
+    ),
+    Case(
+        "triplet_margin_loss",
+        "FaceNet, swap",
+        lambda d: {**triplet(d), "squared": True, "normalize": True, "swap": True, "margin": 0.7},
         TRIPLETS,
         differentiable=tuple(TRIPLETS),
     ),
@@ -429,6 +556,36 @@ CASES = (
         TRIPLETS,
         differentiable=tuple(TRIPLETS),
     ),
+    contrasted("info_nce_loss", "", keyed),
+    contrasted("info_nce_loss", "symmetric, wide", lambda d: {**keyed(d), "pairing": "symmetric", "temperature": 0.7}),
+    contrasted(
+        "info_nce_loss",
+        "views, learned temperature",
+        lambda d: {**keyed(d), "pairing": "views", "temperature": d.weights(1)},
+        more=("temperature",),
+    ),
+    contrasted(
+        "info_nce_loss",
+        "products, queue, labels",
+        lambda d: {
+            **keyed(d),
+            "pairing": "views",
+            "normalize": False,
+            "negatives": d.uniform(2, 3),
+            "labels": d.whole(d.n, high=2),
+            "temperature": 1.0,
+        },
+        more=("negatives",),
+        garbage={"labels": 1},
+    ),
+    contrasted(
+        "info_nce_loss",
+        "labels alone",
+        lambda d: {"input": d.uniform(d.n, 3), "labels": d.whole(d.n, high=2), "temperature": 0.5},
+        counted=lambda a: positives_by_label(a) > 0,
+        share=positives_by_label,
+        garbage={"labels": 1},
+    ),
     # ----- distributions and sequences -----
     elementwise("kl_div", "", lambda d: {"input": d.uniform(d.n, 3).log_softmax(1), "target": d.distribution(d.n, 3)}),
     elementwise(
@@ -439,6 +596,53 @@ CASES = (
             "target": d.distribution(d.n, 3).log(),
             "log_target": True,
         },
+    ),
+    Case(
+        "distillation_loss",
+        "",
+        lambda d: {**logits_of_two(d, d.n, 3), "target": d.labels(d.n, classes=3)},
+        TAUGHT,
+        differentiable=("input", "teacher"),
+        garbage={"target": 99},
+    ),
+    Case(
+        "distillation_loss",
+        "weight, ignored images",
+        lambda d: {
+            **logits_of_two(d, d.n, 3, 2),
+            "target": d.labels(d.n, 2, classes=3, ignored=True),
+            "temperature": 4.0,
+            "alpha": 0.3,
+            "weight": d.weights(3),
+        },
+        {"input": "ncd", "teacher": "ncd", "target": "nd"},
+        "nd",
+        ("input", "teacher", "weight"),
+        counted=not_ignored,
+        weighted=class_weights,
+        garbage={"target": -7},
+    ),
+    Case(
+        "distillation_loss",
+        "without labels",
+        lambda d: {**logits_of_two(d, d.n, 3), "target": None, "temperature": 3.0},
+        {"input": "nc", "teacher": "nc"},
+        differentiable=("input", "teacher"),
+    ),
+    Case(
+        "distillation_loss",
+        "reverse",
+        lambda d: {**logits_of_two(d, d.n, 3), "target": None, "temperature": 1.5, "divergence": "reverse"},
+        {"input": "nc", "teacher": "nc"},
+        differentiable=("input", "teacher"),
+    ),
+    Case(
+        "distillation_loss",
+        "js",
+        lambda d: {**logits_of_two(d, d.n, 2, 3), "target": None, "divergence": "js", "beta": 0.3, "dim": -1},
+        {"input": "ndc", "teacher": "ndc"},
+        "nd",
+        ("input", "teacher"),
     ),
     ctc("ctc_loss", "", "log_probs"),
     ctc("ctc_loss", "zero_infinity, last blank", "log_probs", blank=3, zero_infinity=True),

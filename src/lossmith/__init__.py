@@ -7,14 +7,21 @@ from .backend import explain_dispatch
 from .checks import LossWarning
 from .losses.bce import BCELoss
 from .losses.bce_with_logits import BCEWithLogitsLoss
+from .losses.charbonnier import CharbonnierLoss
+from .losses.contrastive import ContrastiveLoss
 from .losses.cosine_embedding import CosineEmbeddingLoss
 from .losses.cross_entropy import CrossEntropyLoss
 from .losses.ctc import CTCLoss, CTCWithLogitsLoss
+from .losses.dice import DiceLoss
+from .losses.distillation import DistillationLoss
+from .losses.focal import FocalLoss
 from .losses.gaussian_nll import GaussianNLLLoss
 from .losses.hinge_embedding import HingeEmbeddingLoss
 from .losses.huber import HuberLoss
+from .losses.info_nce import InfoNCELoss
 from .losses.kl_div import KLDivLoss
 from .losses.l1 import L1Loss
+from .losses.log_cosh import LogCoshLoss
 from .losses.margin_ranking import MarginRankingLoss
 from .losses.mse import MSELoss
 from .losses.multi_margin import MultiMarginLoss
@@ -22,10 +29,14 @@ from .losses.multilabel_margin import MultiLabelMarginLoss
 from .losses.multilabel_soft_margin import MultiLabelSoftMarginLoss
 from .losses.nll import NLLLoss
 from .losses.poisson_nll import PoissonNLLLoss
+from .losses.quantile import QuantileLoss
+from .losses.sigmoid_focal import SigmoidFocalLoss
 from .losses.smooth_l1 import SmoothL1Loss
 from .losses.soft_margin import SoftMarginLoss
 from .losses.triplet_margin import TripletMarginLoss
 from .losses.triplet_margin_with_distance import TripletMarginWithDistanceLoss
+from .losses.tversky import TverskyLoss
+from .queue import MemoryQueue
 
 if TYPE_CHECKING:
     from .guide import choose as choose
@@ -38,26 +49,37 @@ __all__ = [
     "BCEWithLogitsLoss",
     "CTCLoss",
     "CTCWithLogitsLoss",
+    "CharbonnierLoss",
+    "ContrastiveLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
+    "DiceLoss",
+    "DistillationLoss",
+    "FocalLoss",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HuberLoss",
+    "InfoNCELoss",
     "KLDivLoss",
     "L1Loss",
+    "LogCoshLoss",
     "LossMisuse",
     "LossWarning",
     "MSELoss",
     "MarginRankingLoss",
+    "MemoryQueue",
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
     "PoissonNLLLoss",
+    "QuantileLoss",
+    "SigmoidFocalLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "TverskyLoss",
     "explain_dispatch",
     "functional",
     "guard",

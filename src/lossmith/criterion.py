@@ -1,5 +1,6 @@
-"""What every loss Module of lossmith adds to torch's class of the same name."""
+"""What every loss Module of lossmith adds to torch's class of the same name; and a temperature that may be learned."""
 
+import math
 from typing import Any, NoReturn
 
 import torch
@@ -49,3 +50,23 @@ class Criterion(torch.nn.Module):
 
     def __prepare_scriptable__(self) -> NoReturn:
         refuse_script(type(self).__name__)()
+
+
+class Tempered(Criterion):
+    """A loss of similarities over a temperature: a setting, or a Parameter in the form of its inverse's logarithm."""
+
+    log_scale: torch.nn.Parameter | None
+
+    def _start(self, temperature: float, learnable: bool) -> None:
+        """Keeps the temperature; before `_settle`."""
+        self._temperature = temperature
+        start = torch.nn.Parameter(torch.tensor(-math.log(temperature))) if learnable else None
+        self.register_parameter("log_scale", start)
+
+    @property
+    def temperature(self) -> float | Tensor:
+        return self._temperature if self.log_scale is None else torch.exp(-self.log_scale)
+
+    def extra_repr(self) -> str:
+        shown = f"temperature={self._temperature}" if self.log_scale is None else "learnable temperature"
+        return ", ".join(part for part in (shown, super().extra_repr()) if part)

@@ -43,6 +43,7 @@ takes others too). A domain that other arguments decide is a function of them.
 Optimum = Literal[
     "mean",
     "median",
+    "quantile",
     "between median and mean",
     "logarithm of the mean",
     "mean and variance",
@@ -61,8 +62,9 @@ class Facts:
     function gets them: by name, those of the loss itself included.
     """
 
-    convex: bool
-    """Whether the loss is convex in the prediction, for every target (torch's clamps at the edge of a domain aside)."""
+    convex: bool | Callable[..., bool]
+    """Whether the loss is convex in the prediction, for every target (torch's clamps at the edge of a domain aside);
+    a function of the other arguments where those decide."""
     lipschitz: Callable[..., float]
     """The least bound of the Euclidean norm of one unreduced term's gradient in the prediction; may be infinite."""
     prediction: Domain | Callable[..., Domain]
@@ -72,9 +74,9 @@ class Facts:
 
     None where the loss has no lower bound; and of losses of whole batches, whose rows can't all be at their least.
     """
-    denominator: Literal["elements", "rows", "samples", "weights"]
+    denominator: Literal["elements", "rows", "samples", "regions", "weights"]
     """What torch's mean divides by: the number of unreduced losses, each of an element, of a row over the last or the
-    class dimension, or of a whole sample; or the sum of the weights of elements or labels, where `weight` is given.
+    class dimension, of a whole sample, or of a region of pixels; or the sum of the weights of elements or labels, where `weight` is given.
     """
     smooth: bool
     """Whether the gradient in the prediction is continuous everywhere inside the domain, with the default arguments."""
@@ -111,4 +113,4 @@ class Loss:
     def prediction(self) -> tuple[str, ...]:
         """The arguments that are the prediction: the tensors before the target."""
         required = takewhile(lambda p: p.default is p.empty, inspect.signature(self.function).parameters.values())
-        return tuple(takewhile(lambda name: name not in ("target", "targets"), (p.name for p in required)))
+        return tuple(takewhile(lambda name: name not in ("target", "targets", "teacher"), (p.name for p in required)))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .. import functional
 
-Layout = Literal["flat", "rows", "pairs", "frames"]
+Layout = Literal["flat", "rows", "pairs", "frames", "batch"]
 Loss = Callable[..., Tensor]
 
 
@@ -72,7 +72,8 @@ class Case:
     loss: str
     """Its name in lossmith.functional."""
     layout: Layout
-    """What a number of elements means: one dimension, rows of classes, pairs of vectors; CTC has shapes alone."""
+    """What a number of elements means: one dimension, rows of classes, pairs of vectors; CTC and batches whose rows are all
+    compared have shapes alone."""
     draw: Callable[..., tuple[Tensor, ...]]
     """The arguments, from a Draw and the input's shape."""
     form: str = ""
@@ -142,6 +143,10 @@ def _triplet(d: Draw, *shape: int) -> tuple[Tensor, ...]:
     return d.reals(*shape), d.reals(*shape), d.reals(*shape)
 
 
+def _two_sets(d: Draw, *shape: int) -> tuple[Tensor, ...]:
+    return d.reals(*shape), d.reals(*shape)
+
+
 def _sequence(d: Draw, *shape: int) -> tuple[Tensor, ...]:
     return d.reals(*shape), *d.sequences(*shape)
 
@@ -158,13 +163,90 @@ def _our_ctc(logits: Tensor, targets: Tensor, frames: Tensor, lengths: Tensor) -
     return functional.ctc_loss(logits.log_softmax(-1), targets, frames, lengths)
 
 
+def _their_contrastive(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
+    apart = torch_functional.pairwise_distance(first, second)
+    return torch.where(target == 1, apart.square(), (1 - apart).relu().square()).mean() / 2
+
+
+def _their_facenet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float, **_: Any) -> Tensor:
+    anchor, positive, negative = (torch_functional.normalize(x, dim=-1) for x in (anchor, positive, negative))
+    near, far = (anchor - positive).square().sum(-1), (anchor - negative).square().sum(-1)
+    return (near - far + margin).relu().mean()
+
+
+def _their_pinball(x: Tensor, y: Tensor, quantiles: float) -> Tensor:
+    error = y - x
+    return torch.maximum(quantiles * error, (quantiles - 1) * error).mean()
+
+
+def _their_quantiles(x: Tensor, y: Tensor, quantiles: tuple[float, ...]) -> Tensor:
+    error = y.unsqueeze(-1) - x
+    q = torch.tensor(quantiles, dtype=x.dtype, device=x.device)
+    return torch.maximum(q * error, (q - 1) * error).mean()
+
+
+def _their_log_cosh(x: Tensor, y: Tensor) -> Tensor:
+    error = x - y
+    return (error + torch_functional.softplus(-2 * error) - math.log(2)).mean()
+
+
+def _their_charbonnier(x: Tensor, y: Tensor) -> Tensor:
+    return ((x - y) ** 2 + 1e-3**2).sqrt().mean()
+
+
+def _their_distillation(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    """As it is written by hand, at a temperature of 2."""
+    soft = torch_functional.kl_div(
+        torch_functional.log_softmax(student / 2, 1), torch_functional.softmax(teacher / 2, 1), reduction="batchmean"
+    )
+    return 0.5 * 4 * soft + 0.5 * torch_functional.cross_entropy(student, labels)
+
+
+def _their_focal(input: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
+    surprisal = torch_functional.cross_entropy(input, target, reduction="none")
+    return ((1 - torch.exp(-surprisal)) ** gamma * surprisal).mean()
+
+
+def _their_sigmoid_focal(input: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    p = torch.sigmoid(input)
+    cost = torch_functional.binary_cross_entropy_with_logits(input, target, reduction="none")
+    p_of_target = p * target + (1 - p) * (1 - target)
+    weight = alpha * target + (1 - alpha) * (1 - target)
+    return (weight * (1 - p_of_target) ** gamma * cost).mean()
+
+
+def _their_info_nce(queries: Tensor, keys: Tensor) -> Tensor:
+    queries, keys = torch_functional.normalize(queries, dim=1), torch_functional.normalize(keys, dim=1)
+    return torch_functional.cross_entropy(queries @ keys.T / 0.1, torch.arange(len(keys), device=keys.device))
+
+
+def _their_clip(queries: Tensor, keys: Tensor) -> Tensor:
+    queries, keys = torch_functional.normalize(queries, dim=1), torch_functional.normalize(keys, dim=1)
+    logits, own = queries @ keys.T / 0.1, torch.arange(len(keys), device=keys.device)
+    return (torch_functional.cross_entropy(logits, own) + torch_functional.cross_entropy(logits.T, own)) / 2
+
+
 CASES = (
     Case("l1_loss", "flat", _two, target=1),
     Case("mse_loss", "flat", _two, target=1),
     Case("huber_loss", "flat", _two, target=1),
     Case("smooth_l1_loss", "flat", _two, target=1),
+    Case("quantile_loss", "flat", _two, keywords={"quantiles": 0.9}, target=1, theirs=_their_pinball),
+    Case(
+        "quantile_loss",
+        "flat",
+        lambda d, n: (d.reals(max(1, n // 3), 3), d.reals(max(1, n // 3))),
+        "three quantiles",
+        keywords={"quantiles": (0.1, 0.5, 0.9)},
+        target=1,
+        streams=False,
+        theirs=_their_quantiles,
+    ),
+    Case("log_cosh_loss", "flat", _two, target=1, theirs=_their_log_cosh),
+    Case("charbonnier_loss", "flat", _two, target=1, theirs=_their_charbonnier),
     Case("binary_cross_entropy", "flat", lambda d, n: (d.chances(n), d.chances(n)), target=1),
     Case("binary_cross_entropy_with_logits", "flat", lambda d, *n: (d.reals(*n), d.chances(*n)), target=1),
+    Case("sigmoid_focal_loss", "flat", lambda d, n: (d.reals(n), d.bits(n)), theirs=_their_sigmoid_focal),
     Case("soft_margin_loss", "flat", _signed),
     Case("hinge_embedding_loss", "flat", _signed),
     Case(
@@ -196,10 +278,24 @@ CASES = (
         ours=lambda x, probabilities, labels: functional.cross_entropy(x, labels),
         labels=True,
     ),
+    Case(
+        "distillation_loss",
+        "rows",
+        lambda d, *s: (d.reals(*s), d.reals(*s), d.labels(*s)),
+        theirs=_their_distillation,
+    ),
+    Case("focal_loss", "rows", _classified, theirs=_their_focal),
     Case("nll_loss", "rows", _classified, streams=False),
     Case("multi_margin_loss", "rows", _classified),
     Case("multilabel_margin_loss", "rows", lambda d, *s: (d.reals(*s), d.few_labels(*s)), streams=False),
     Case("multilabel_soft_margin_loss", "rows", lambda d, *s: (d.reals(*s), d.bits(*s)), target=1),
+    Case(
+        "contrastive_loss",
+        "pairs",
+        lambda d, *s: (d.reals(*s), d.reals(*s), d.signs(s[0])),
+        predictions=(0, 1),
+        theirs=_their_contrastive,
+    ),
     Case(
         "cosine_embedding_loss",
         "pairs",
@@ -207,7 +303,27 @@ CASES = (
         predictions=(0, 1),
     ),
     Case("triplet_margin_loss", "pairs", _triplet, predictions=(0, 1, 2)),
+    Case(
+        "triplet_margin_loss",
+        "pairs",
+        _triplet,
+        "FaceNet",
+        keywords={"margin": 0.2, "eps": 0.0, "squared": True, "normalize": True},
+        predictions=(0, 1, 2),
+        theirs=_their_facenet,
+    ),
     Case("triplet_margin_with_distance_loss", "pairs", _triplet, predictions=(0, 1, 2)),
+    Case("info_nce_loss", "batch", _two_sets, predictions=(0, 1), streams=False, theirs=_their_info_nce),
+    Case(
+        "info_nce_loss",
+        "batch",
+        _two_sets,
+        "symmetric",
+        keywords={"pairing": "symmetric"},
+        predictions=(0, 1),
+        streams=False,
+        theirs=lambda queries, keys, pairing: _their_clip(queries, keys),
+    ),
     Case("ctc_loss", "frames", _log_sequence, "of log-probabilities", streams=False),
     Case("ctc_loss", "frames", _sequence, "behind log_softmax", streams=False, theirs=_their_ctc, ours=_our_ctc),
     Case("ctc_loss_with_logits", "frames", _sequence, streams=False, theirs=_their_ctc),
@@ -223,6 +339,8 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "4096x32000": _LARGE,
     "8x21x512x512": _LARGE,
     "65536x256": tuple(case.name for case in CASES if case.layout == "pairs"),
+    "4096x256": tuple(case.name for case in CASES if case.layout == "batch"),
+    "16384x256": tuple(case.name for case in CASES if case.layout == "batch"),
     "400x32x80": tuple(case.name for case in CASES if case.layout == "frames"),
 }
 """Images of 1000 classes, a vocabulary of 32000, segmentation, embeddings, speech: the shape, with the cases there."""

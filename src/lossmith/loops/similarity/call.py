@@ -1,4 +1,4 @@
-"""A loss of two sets of vectors by all their similarities: the kernels, tiles by torch's operations, or the whole matrix."""
+"""A loss of two sets of vectors by all their similarities: by the kernels, in torch's tiles, or on the whole matrix."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -33,18 +33,20 @@ def similarity(
     share: bool = False,
     factor: float = 1.0,
     margin: Margin = NO_MARGIN,
+    valid: Tensor | None = None,
 ) -> Tensor:
     """A loss of the rows of logits scale * (x . y) + bias, reduced.
 
-    vectors: the rows' and the columns', or one set for both; in the dtype to compute in, without what is masked. dtypes:
-    that one, and the result's. both: the mean of rows against columns and of columns against rows, which then match one
-    to one. views: an unreduced loss is the mean of so many rows, which lie as far apart as there are losses. counted: rows
-    without positives do not count; share: the mean divides by the number of positives. factor multiplies the loss.
+    vectors: the rows' and the columns', or one set for both; in the dtype to compute in, without what is masked.
+    dtypes: that one, and the result's. both: the mean of rows against columns and of columns against rows, which then
+    match one to one. views: an unreduced loss is the mean of so many rows, which lie as far apart as there are losses.
+    counted: rows without positives do not count. share: the mean divides by the number of positives. factor multiplies
+    the loss. valid: the losses of other rows are NaN; none where kernels may run.
     """
     shape = (relation.rows // views,)
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
     checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
-    call = _Call(loss, rows, relation, how, dtypes, both, views, margin, factor)
+    call = _Call(loss, rows, relation, how, dtypes, both, views, margin, factor, valid)
     call.single = len(vectors) == 1
     call.numbers = (scale, bias)
     if counted or share:
@@ -86,6 +88,7 @@ class _Call:
     views: int
     margin: Margin
     factor: float
+    valid: Tensor | None
     single: bool = False
     numbers: tuple[Tensor | float, Tensor | float] = (1.0, 0.0)
     counted: Tensor | None = None
@@ -186,6 +189,8 @@ class _Call:
 
     def finish(self, values: Tensor) -> Tensor:
         """The reduction of unreduced losses."""
+        if self.valid is not None:
+            values = torch.where(self.valid, values, torch.nan)
         return reduce(
             self.loss, values, self.how, self.dtypes[1], counted=self.counted, denominator=self.share, weight=self.share
         )

@@ -1,5 +1,6 @@
 """Checks of batches of vectors, and what is done to them before their similarities are taken."""
 
+import math
 from typing import Any
 
 import torch
@@ -37,18 +38,25 @@ def check_labels(loss: str, name: str, labels: Tensor, count: int) -> Tensor:
 
 def check_temperature(loss: str, temperature: Any) -> None:
     """Raises ValueError unless it is one number above 0."""
-    if isinstance(temperature, Tensor):
-        if temperature.numel() != 1 or not temperature.is_floating_point():
-            raise ValueError(f"{loss}: temperature is {checks.describe(temperature)}, expected one floating number")
-        if not readable(temperature):
-            return
-        value = float(temperature.detach())
-    else:
-        value = temperature
-    if not value > 0 or value == float("inf"):
-        raise ValueError(
-            f"{loss}: temperature is {value!r}, expected a finite number above 0; 0.07 to 0.5 are usual for unit vectors"
-        )
+    check_positive(loss, "temperature", temperature, "0.07 to 0.5 are usual for unit vectors")
+
+
+def check_positive(loss: str, name: str, value: Any, advice: str) -> None:
+    """Raises ValueError unless the value is one finite number above 0, as a number or a tensor."""
+    number = one_number(loss, name, value)
+    if number is not None and not 0 < number < math.inf:
+        raise ValueError(f"{loss}: {name} is {number!r}, expected a finite number above 0; {advice}")
+
+
+def one_number(loss: str, name: str, value: Any) -> float | None:
+    """A number, or that of a tensor of one element, None where it can't be looked at; raises for anything else."""
+    if isinstance(value, Tensor):
+        if value.numel() != 1 or not value.is_floating_point():
+            raise ValueError(f"{loss}: {name} is {checks.describe(value)}, expected one floating number")
+        return float(value.detach()) if readable(value) else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{loss}: {name} is {value!r}, expected a number, or a tensor of one")
+    return value
 
 
 def prepared(vectors: Tensor, dtype: torch.dtype, normalize: bool, mask: Tensor | None) -> Tensor:

@@ -55,11 +55,11 @@ inline Shifted shifted(const SimilarityCall& call, const double cosine) {
     const double within = cosine > 1 ? 1 : cosine < -1 ? -1 : cosine;
     const double turn = call.easy ? 0 : std::cos(M_PI - call.margin);
     if (!(within > turn)) return {call.easy ? cosine : cosine - call.margin * std::sin(call.margin), 1};
-    const double sine = std::sqrt((1 - within) * (1 + within));
-    // at the pole the angle has no derivative; there the sine is kept away from 0
-    const double least = sine > 1e-6 ? sine : 1e-6;
+    // at the pole the angle has no derivative; there the sine counts as a constant
+    const double square = (1 - within) * (1 + within), sine = std::sqrt(square);
+    const double bend = square > 1e-12 ? within / sine * std::sin(call.margin) : 0;
     return {within * std::cos(call.margin) - sine * std::sin(call.margin),
-            std::cos(call.margin) + within / least * std::sin(call.margin)};
+            within == cosine ? std::cos(call.margin) + bend : 0};
 }
 
 // ----- one row -----

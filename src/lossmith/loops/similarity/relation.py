@@ -16,7 +16,7 @@ class Relation:
     rows: int
     columns: int
     match: Tensor | None = None
-    """For each row the column of its positive. Other columns of the row's label are then left out, if there are labels."""
+    """For each row the column of its positive. If there are labels, other columns of the row's are then left out."""
     row_labels: Tensor | None = None
     column_labels: Tensor | None = None
     """Where columns are more than these, the rest has no label."""

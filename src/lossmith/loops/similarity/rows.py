@@ -34,9 +34,10 @@ class Margin(NamedTuple):
         turn = 0.0 if self.easy else math.cos(math.pi - self.size)
         turned = cosine > turn
         within = torch.where(turned, cosine, 0.5).clamp(-1, 1)
-        # at the pole the angle has no derivative; there the sine is kept away from 0
-        sine = ((1 - within) * (1 + within)).clamp(min=0)
-        sine = torch.where(sine > 1e-12, sine, 1e-12).sqrt()
+        square = (1 - within) * (1 + within)
+        # at the pole the angle has no derivative; there the sine counts as a constant
+        pole = ~(square > 1e-12)
+        sine = torch.where(pole, square.detach().sqrt(), torch.where(pole, 1, square).sqrt())
         angular = within * math.cos(self.size) - sine * math.sin(self.size)
         return torch.where(turned, angular, cosine if self.easy else cosine - self.size * math.sin(self.size))
 
