@@ -72,6 +72,8 @@ class Case:
     together: bool = False
     """Whether the rows of a batch know each other: then a mask, which has one number a row, leaves a row out of the
     others' losses too."""
+    mixed: str = ""
+    """Axes along which all of an argument enters each loss, as under softmax: a part is kept if one of the losses is."""
     garbage: dict[str, int] = field(default_factory=dict)
     """What may stand in a masked row of an integer argument, though the loss would refuse it elsewhere."""
 
@@ -95,6 +97,8 @@ class Case:
     def align(self, per_element: torch.Tensor, name: str) -> torch.Tensor:
         """A tensor of the unreduced loss's shape, made to broadcast to an argument."""
         axes, own = self.axes[name], self.unreduced
+        for axis in self.mixed:
+            per_element = per_element.any(own.index(axis), keepdim=True).expand(per_element.shape)
         for axis in own:
             if axis not in axes:  # it enters several losses, and is kept if one of them is
                 per_element = per_element.any(own.index(axis))
@@ -223,6 +227,30 @@ def ctc(loss: str, variant: str, scores: str, **arguments: Any) -> Case:
     )
 
 
+def regions(loss: str, variant: str, draw: Callable[[Draw], Arguments], **more: Any) -> Case:
+    """Three classes of samples of four pixels; more: of the case."""
+    usual = {"axes": {"input": "ncd", "target": "ncd"}, "unreduced": "nc", "differentiable": ("input", "target")}
+    return Case(loss, variant, draw, **{**usual, **more})
+
+
+def labelled_regions(loss: str, variant: str, **arguments: Any) -> Case:
+    """Softmax over the classes, against labels of which the second sample's are ignored."""
+    return regions(
+        loss,
+        variant,
+        lambda d: {
+            "input": d.uniform(d.n, 3, 4),
+            "target": d.labels(d.n, 4, classes=3, ignored=True),
+            **arguments,
+        },
+        axes={"input": "ncd", "target": "nd"},
+        differentiable=("input",),
+        counted=lambda a: (a["target"] != -100).any(1, keepdim=True).expand(-1, 3),
+        mixed="c",
+        garbage={"target": 99},
+    )
+
+
 def two_labels(first: torch.Tensor) -> torch.Tensor:
     """Two neighbours of four classes in each row, then what ends the set, then a label that is not read."""
     return torch.cat([first, (first + 1) % 4, torch.full_like(first, -1), (first + 2) % 4], 1)
@@ -243,6 +271,40 @@ def keyed(d: Draw) -> Arguments:
 def positives_by_label(a: Arguments) -> torch.Tensor:
     """How many others of its label each row has."""
     return (a["labels"][:, None] == a["labels"]).sum(1) - 1
+
+
+def grouped(d: Draw) -> Arguments:
+    """Each label occurs twice, or three times."""
+    return {"input": d.uniform(d.n, 3), "target": 7 * (torch.arange(d.n, device=d.device) % max(1, d.n // 2)) - 3}
+
+
+def has_a_positive(a: Arguments) -> torch.Tensor:
+    return (a["target"][:, None] == a["target"]).sum(1) > 1
+
+
+def with_class_vectors(d: Draw) -> Arguments:
+    return {"input": d.uniform(d.n, 3), "linear_weight": d.uniform(4, 3), "target": d.labels(d.n, classes=4)}
+
+
+DIRECTIONS = torch.tensor([[1.0, 0.0, 0.0], [0.6, -0.8, 0.0], [0.0, 0.28, 0.96]], dtype=torch.float64)
+
+
+def samples(d: Draw) -> Arguments:
+    return {"input": d.uniform(d.n, 4), "target": d.uniform(d.n, 3)}
+
+
+def samples_with_mass(d: Draw) -> Arguments:
+    mass = {"input_weight": d.weights(d.n, 3), "target_weight": d.weights(d.n, 4)}
+    return {"input": d.uniform(d.n, 3), "target": d.uniform(d.n, 4), **mass}
+
+
+def clouds(d: Draw) -> Arguments:
+    projections = DIRECTIONS.to(d.device, d.dtype)
+    return {"input": d.uniform(d.n, 4, 3), "target": d.uniform(d.n, 4, 3), "projections": projections}
+
+
+def critic_scores(d: Draw) -> Arguments:
+    return {"fake": d.uniform(d.n, 3), "real": d.uniform(d.n, 3)}
 
 
 def manhattan(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -500,6 +562,64 @@ CASES = (
         weighted=lambda a: a["weight"][a["target"]],
         garbage={"target": -2},
     ),
+    labelled_regions("dice_loss", ""),
+    regions(
+        "dice_loss",
+        "predictions",
+        lambda d: {"input": d.unit(d.n, 3, 2), "target": d.unit(d.n, 3, 2), "activation": None},
+    ),
+    regions(
+        "dice_loss",
+        "squared, weight",
+        lambda d: {
+            "input": d.uniform(d.n, 3, 4),
+            "target": d.unit(d.n, 3, 4),
+            "weight": d.weights(3),
+            "activation": "sigmoid",
+            "squared": True,
+        },
+        differentiable=("input", "target", "weight"),
+        weighted=lambda a: a["weight"].expand(len(a["input"]), 3),
+    ),
+    regions(
+        "dice_loss",
+        "of the batch",
+        lambda d: {"input": d.uniform(5, d.n), "target": d.unit(5, d.n), "activation": "sigmoid", "batch": True},
+        axes={"input": "bn", "target": "bn"},
+        unreduced="n",
+    ),
+    regions(
+        "dice_loss",
+        "without background",
+        lambda d: {
+            "input": d.uniform(d.n, 4, 3),
+            "target": d.distribution(d.n, 4, 3, dim=-1),
+            "include_background": False,
+            "smooth": (1e-3, 0.1),
+            "dim": -1,
+        },
+        axes={"input": "ndc", "target": "ndc"},
+        counted=lambda a: torch.tensor([False, True, True]).expand(len(a["input"]), 3),
+        mixed="c",
+    ),
+    labelled_regions("tversky_loss", ""),
+    regions(
+        "tversky_loss",
+        "predictions",
+        lambda d: {"input": d.unit(d.n, 3, 2), "target": d.unit(d.n, 3, 2), "activation": None},
+    ),
+    regions(
+        "tversky_loss",
+        "focal",
+        lambda d: {
+            "input": d.uniform(d.n, 3, 4),
+            "target": d.unit(d.n, 3, 4),
+            "alpha": 0.3,
+            "beta": 0.7,
+            "gamma": 0.75,
+            "activation": "sigmoid",
+        },
+    ),
     # ----- embedding and ranking -----
     *(
         elementwise("margin_ranking_loss", variant, draw, ("input1", "input2"), ("input1", "input2", "target"))
@@ -516,7 +636,7 @@ CASES = (
     *(
         Case("contrastive_loss", variant, draw, PAIRS, differentiable=("input1", "input2"))
         for variant, draw in {
-            "": lambda d: {**pairs(d), "margin": 3.0},
+            "": pairs,
             "hinge, p 3": lambda d: {**pairs(d), "margin": 3.0, "squared": False, "p": 3.0, "positive_margin": 0.4},
             "unit vectors, labels": lambda d: {
                 **pairs(d),
@@ -586,6 +706,54 @@ CASES = (
         share=positives_by_label,
         garbage={"labels": 1},
     ),
+    *(
+        Case(
+            "supcon_loss",
+            variant,
+            lambda d, settings=settings: {**grouped(d), **settings(d)},
+            {"input": "nd", "target": "n"},
+            differentiable=("input", *[name for name in ("temperature",) if "learned" in variant]),
+            counted=has_a_positive,
+            together=True,
+            garbage={"target": -3},
+        )
+        for variant, settings in {
+            "": lambda d: {},
+            "in": lambda d: {"kind": "in", "temperature": 0.5, "base_temperature": 0.07},
+            "products, learned": lambda d: {"normalize": False, "temperature": d.weights(1)},
+        }.items()
+    ),
+    contrasted("siglip_loss", "", keyed),
+    contrasted(
+        "siglip_loss",
+        "learned, queue, labels",
+        lambda d: {
+            **keyed(d),
+            "labels": d.whole(d.n, high=2),
+            "negatives": d.uniform(2, 3),
+            "scale": d.weights(1),
+            "bias": d.uniform(1),
+        },
+        more=("negatives", "scale", "bias"),
+        garbage={"labels": 1},
+    ),
+    contrasted("siglip_loss", "products", lambda d: {**keyed(d), "normalize": False, "scale": 0.7, "bias": -1.0}),
+    *(
+        Case(
+            loss,
+            variant,
+            lambda d, settings=settings: {**with_class_vectors(d), **settings},
+            {"input": "nd", "target": "n"},
+            differentiable=("input", "linear_weight"),
+            garbage={"target": 99},
+        )
+        for loss, variant, settings in (
+            ("arcface_loss", "", {}),
+            ("arcface_loss", "easy margin", {"easy_margin": True, "scale": 5.0, "margin": 0.3}),
+            ("cosface_loss", "", {}),
+            ("cosface_loss", "margin", {"scale": 5.0, "margin": 0.1}),
+        )
+    ),
     # ----- distributions and sequences -----
     elementwise("kl_div", "", lambda d: {"input": d.uniform(d.n, 3).log_softmax(1), "target": d.distribution(d.n, 3)}),
     elementwise(
@@ -643,6 +811,46 @@ CASES = (
         {"input": "ndc", "teacher": "ndc"},
         "nd",
         ("input", "teacher"),
+    ),
+    elementwise("js_div", "", lambda d: {"input": d.uniform(d.n, 3).log_softmax(1), "target": d.distribution(d.n, 3)}),
+    elementwise(
+        "js_div",
+        "log_target, beta",
+        lambda d: {
+            "input": d.uniform(d.n, 3).log_softmax(1),
+            "target": d.distribution(d.n, 3).log(),
+            "log_target": True,
+            "beta": 0.1,
+        },
+    ),
+    Case("wasserstein_loss", "", samples, {"input": "ns", "target": "nt"}, differentiable=("input", "target")),
+    Case(
+        "wasserstein_loss",
+        "p 2, weights",
+        lambda d: {**samples_with_mass(d), "p": 2},
+        {"input": "ns", "target": "nt", "input_weight": "ns", "target_weight": "nt"},
+        differentiable=("input", "target", "input_weight", "target_weight"),
+    ),
+    Case(
+        "wasserstein_loss",
+        "root",
+        lambda d: {"input": d.uniform(d.n, 4), "target": d.uniform(d.n, 4), "p": 2, "root": True},
+        {"input": "ns", "target": "nt"},
+        differentiable=("input", "target"),
+    ),
+    Case(
+        "wasserstein_loss",
+        "sliced, p 2",
+        lambda d: {**clouds(d), "p": 2},
+        {"input": "nsd", "target": "ntd"},
+        differentiable=("input", "target"),
+    ),
+    *(
+        elementwise("wasserstein_critic_loss", variant, draw, names, names)
+        for variant, draw, names in (
+            ("", critic_scores, ("fake", "real")),
+            ("penalty", lambda d: {**critic_scores(d), "penalty": d.weights(d.n, 3)}, ("fake", "real", "penalty")),
+        )
     ),
     ctc("ctc_loss", "", "log_probs"),
     ctc("ctc_loss", "zero_infinity, last blank", "log_probs", blank=3, zero_infinity=True),

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 from . import functional, scale, suggest
 from .backend import explain_dispatch
 from .checks import LossWarning
+from .losses.arcface import ArcFaceLoss
 from .losses.bce import BCELoss
 from .losses.bce_with_logits import BCEWithLogitsLoss
 from .losses.charbonnier import CharbonnierLoss
 from .losses.contrastive import ContrastiveLoss
+from .losses.cosface import CosFaceLoss
 from .losses.cosine_embedding import CosineEmbeddingLoss
 from .losses.cross_entropy import CrossEntropyLoss
 from .losses.ctc import CTCLoss, CTCWithLogitsLoss
@@ -19,6 +21,7 @@ from .losses.gaussian_nll import GaussianNLLLoss
 from .losses.hinge_embedding import HingeEmbeddingLoss
 from .losses.huber import HuberLoss
 from .losses.info_nce import InfoNCELoss
+from .losses.js_div import JSDivLoss
 from .losses.kl_div import KLDivLoss
 from .losses.l1 import L1Loss
 from .losses.log_cosh import LogCoshLoss
@@ -30,12 +33,17 @@ from .losses.multilabel_soft_margin import MultiLabelSoftMarginLoss
 from .losses.nll import NLLLoss
 from .losses.poisson_nll import PoissonNLLLoss
 from .losses.quantile import QuantileLoss
+from .losses.siglip import SigLIPLoss
 from .losses.sigmoid_focal import SigmoidFocalLoss
 from .losses.smooth_l1 import SmoothL1Loss
 from .losses.soft_margin import SoftMarginLoss
+from .losses.supcon import SupConLoss
 from .losses.triplet_margin import TripletMarginLoss
 from .losses.triplet_margin_with_distance import TripletMarginWithDistanceLoss
 from .losses.tversky import TverskyLoss
+from .losses.wasserstein import WassersteinLoss
+from .losses.wasserstein_critic import WassersteinCriticLoss
+from .penalty import gradient_penalty
 from .queue import MemoryQueue
 
 if TYPE_CHECKING:
@@ -45,12 +53,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArcFaceLoss",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CTCLoss",
     "CTCWithLogitsLoss",
     "CharbonnierLoss",
     "ContrastiveLoss",
+    "CosFaceLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "DiceLoss",
@@ -60,6 +70,7 @@ __all__ = [
     "HingeEmbeddingLoss",
     "HuberLoss",
     "InfoNCELoss",
+    "JSDivLoss",
     "KLDivLoss",
     "L1Loss",
     "LogCoshLoss",
@@ -74,14 +85,19 @@ __all__ = [
     "NLLLoss",
     "PoissonNLLLoss",
     "QuantileLoss",
+    "SigLIPLoss",
     "SigmoidFocalLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",
+    "SupConLoss",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "TverskyLoss",
+    "WassersteinCriticLoss",
+    "WassersteinLoss",
     "explain_dispatch",
     "functional",
+    "gradient_penalty",
     "guard",
     "scale",
     "suggest",

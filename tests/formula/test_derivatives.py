@@ -23,11 +23,22 @@ OPERANDS = {
     "variance": (0.1, 3.0),
     "rate": (0.1, 3.0),
     "positive_weight": (0.1, 3.0),
+    "surprisal": (0.01, 5.0),
 }
-TARGETS = {"bce": (0.0, 1.0), "bce_with_logits": (0.0, 1.0), "kl": (0.01, 1.0)}
+TARGETS = {
+    "bce": (0.0, 1.0),
+    "bce_with_logits": (0.0, 1.0),
+    "js": (0.01, 1.0),
+    "kl": (0.01, 1.0),
+    "sigmoid_focal": (0.0, 1.0),
+    "sigmoid_focal_squared": (0.0, 1.0),
+}
 COUNTS = (1.5, 9.0)
 SIGNED = {"soft_margin", "hinge_embedding", "margin_ranking", "cosine_embedding"}
 PARAMETERS = {"delta": 0.7, "beta": 0.7, "margin": 0.4, "eps": 1e-6, "constant": 0.9, "variance": 1.7}
+PARAMETERS |= {"positive_margin": 0.2}
+PARAMETERS |= {"rest": 0.3, "weight": 2.5}
+PARAMETERS |= {"of_ones": 0.3, "of_zeros": 0.7, "gamma": 1.6, "power_of_zero": 0.0}
 N = 500
 each_formula = pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
 
@@ -40,7 +51,7 @@ def smooth_points(formula: Formula) -> tuple[list[Tensor], list[float]]:
         return torch.empty(N, dtype=torch.float64).uniform_(low, high, generator=generator)
 
     def operand(name: str) -> Tensor:
-        if name == "target" and formula.name in SIGNED:
+        if name == "sign" or (name == "target" and formula.name in SIGNED):
             return torch.randint(0, 2, (N,), generator=generator).double() * 2 - 1
         if name in ("target", "count") and ("poisson" in formula.name or name == "count"):
             return draw(*COUNTS)
@@ -149,6 +160,11 @@ KINKS: dict[str, tuple[Callable[..., Tensor], list[tuple[float, ...]], tuple[flo
         [(0.5, -1), (0.5, 1), (0, 1), (0, -1), (0.2, 0), (0.5, 0), (0.9, 0.5), (0.1, 0.5)],
         (0.5,),
     ),
+    "contrastive_hinge": (
+        lambda d, y, margin, _: F.hinge_embedding_loss(d, y, margin=margin, reduction="none"),
+        [(0.5, -1), (0.5, 1), (0, 1), (0, -1), (0.9, -1)],
+        (0.5, 0.0),
+    ),
     "margin_ranking": (
         lambda a, b, y, margin: F.margin_ranking_loss(a, b, y, margin=margin, reduction="none"),
         [(1, 0.5, 1), (0.5, 1, -1), (0, 0, 1), (1, 0, 1), (1, 0.5, 0), (0.25, 0, 2)],
@@ -169,6 +185,7 @@ KINKS: dict[str, tuple[Callable[..., Tensor], list[tuple[float, ...]], tuple[flo
     "poisson_stirling": (poisson_of(True, False), [(0, 1), (1, 1), (2, 2), (1, 0.5)], (1e-8,)),
 }
 DEPARTURES = {
+    "contrastive": "torch has none that squares; smooth",
     "gaussian_clamped": "opt-in, with the gradient of the clamp: its kink is below",
     "gaussian_of_one_variance": "a number for the variance, which is not differentiated; smooth",
     "poisson_of_log_exact": "opt-in, torch has Stirling's formula; smooth",

@@ -1,17 +1,20 @@
-"""Rows of the list of pains about losses over pairs of vectors: cosine embedding and both triplet margins."""
+"""Rows of the list of pains about losses over pairs of vectors, and FaceNet's: cosine embedding, triplet margins."""
 
 import copy
 import math
 import pickle
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import lossmith
 import lossmith.functional as LF
+from lossmith.backend import recorded
 
 INF, NAN = math.inf, math.nan
 NORMS = (1.0, 1.5, 2.0, 3.0, INF)
@@ -231,6 +234,131 @@ def test_p53_a_margin_of_0_is_refused_in_the_constructor(module: type[torch.nn.M
 def test_vectors_of_bool_have_no_difference() -> None:
     with pytest.raises(RuntimeError, match=r"negative is \(2,\) bool, which has no difference; write negative\.float"):
         LF.triplet_margin_loss(torch.ones(2), torch.ones(2), torch.ones(2, dtype=torch.bool))
+
+
+# ----- squared distances of unit vectors -----
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def composed(
+    *sources: Tensor, margin: float, eps: float = 1e-6, swap: bool = False, squared: bool, normalize: bool
+) -> Tensor:
+    """The triplet loss as it is written by hand."""
+    anchor, positive, negative = (F.normalize(t, dim=-1) for t in sources) if normalize else sources
+
+    def distance(u: Tensor, v: Tensor) -> Tensor:
+        return (u - v + eps).square().sum(-1) if squared else F.pairwise_distance(u, v, eps=eps)
+
+    far = (
+        torch.minimum(distance(anchor, negative), distance(positive, negative)) if swap else distance(anchor, negative)
+    )
+    return (distance(anchor, positive) - far + margin).relu()
+
+
+def natively(*sources: Tensor, **keywords: Any) -> Tensor:
+    with recorded() as records:
+        loss = LF.triplet_margin_loss(*sources, **keywords)
+    assert [record.backend for record in records] == ["native"], records
+    return loss
+
+
+def test_equation_3_of_facenet() -> None:
+    """[|a - p|^2 - |a - n|^2 + 0.2]_+ of unit vectors: with angles of 30 and 36.87 degrees, 2 cos n - 2 cos p + 0.2."""
+    angles = torch.tensor([0.0, 30.0, math.degrees(math.acos(0.8))], dtype=torch.float64).deg2rad()
+    points = torch.stack([angles.cos(), angles.sin()], -1) * torch.tensor([[3.0], [0.5], [7.0]], dtype=torch.float64)
+    loss = natively(*points.split(1), margin=0.2, eps=0.0, squared=True, normalize=True)
+    assert loss.item() == pytest.approx(2 * 0.8 - 2 * math.sqrt(0.75) + 0.2, rel=1e-14)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize(("squared", "normalize"), [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_squares_and_unit_vectors_are_those_written_by_hand(
+    dtype: torch.dtype, squared: bool, normalize: bool, swap: bool
+) -> None:
+    sources = [torch.randn(40, 6, dtype=dtype, requires_grad=True) for _ in range(3)]
+    wide = [t.detach().double().requires_grad_() for t in sources]
+    keywords: dict[str, Any] = {"margin": 1.5, "eps": 1e-3, "swap": swap, "squared": squared, "normalize": normalize}
+    loss, expected = natively(*sources, **keywords), composed(*wide, **keywords).mean()
+    assert loss.dtype == dtype
+    torch.testing.assert_close(loss, expected.to(dtype))
+    for found, right in zip(gradients(loss, *sources), gradients(expected, *wide), strict=True):
+        torch.testing.assert_close(found, right.to(dtype))
+
+
+@pytest.mark.parametrize("p", NORMS)
+@pytest.mark.parametrize(("squared", "normalize"), [(True, True), (True, False), (False, True)])
+def test_squares_and_unit_vectors_have_every_derivative(squared: bool, normalize: bool, p: float) -> None:
+    sources = [vectors(3, 4) for _ in range(3)]
+
+    def loss(*sources: Tensor) -> Tensor:
+        return LF.triplet_margin_loss(
+            *sources, p=p, margin=3.0, swap=True, squared=squared, normalize=normalize, reduction="none"
+        )
+
+    assert torch.autograd.gradcheck(loss, sources, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(loss, sources, check_fwd_over_rev=True)
+
+
+def test_a_squared_distance_of_0_has_its_second_derivative() -> None:
+    """Where a distance has a kink, its square is smooth."""
+    point, far = torch.zeros(2, dtype=torch.float64), torch.full((2,), 5.0, dtype=torch.float64)
+    hessian = torch.func.hessian(
+        lambda positive: LF.triplet_margin_loss(point, positive, far, margin=99.0, eps=0.0, squared=True)
+    )(point)
+    torch.testing.assert_close(hessian, 2 * torch.eye(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e-13, 1e30, 1e300])
+@pytest.mark.parametrize("squared", [False, True])
+def test_unit_vectors_of_any_length(squared: bool, scale: float) -> None:
+    """F.normalize leaves vectors below 1e-12 short, and sees no length above 1e154."""
+    sources = [vectors(5, 3) for _ in range(3)]
+    expected = natively(*sources, squared=squared, normalize=True, reduction="none")
+    long = [(t.detach() * scale).requires_grad_() for t in sources]
+    found = natively(*long, squared=squared, normalize=True, reduction="none")
+    torch.testing.assert_close(found, expected)
+    with_reference = torch.func.vmap(
+        lambda *sources: LF.triplet_margin_loss(*sources, squared=squared, normalize=True, reduction="none")
+    )(*long)
+    torch.testing.assert_close(with_reference, expected)
+    for got, right in zip(gradients(found.sum(), *long), gradients(expected.sum(), *sources), strict=True):
+        torch.testing.assert_close(got * scale, right)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_vectors_of_zero_have_no_direction(dtype: torch.dtype) -> None:
+    """Padding stays 0, without a gradient of 1 / 1e-12."""
+    sources = [torch.zeros(2, 3, dtype=dtype, requires_grad=True) for _ in range(2)]
+    sources.append(torch.tensor([[0.0, 3.0, 4.0], [0.0, 0.0, 0.0]], dtype=dtype, requires_grad=True))
+    loss = natively(*sources, margin=2.0, eps=0.0, squared=True, normalize=True, reduction="none")
+    assert loss.tolist() == [1.0, 2.0]
+    of_reference = torch.func.grad(
+        lambda *s: LF.triplet_margin_loss(*s, margin=2.0, eps=0.0, squared=True, normalize=True), argnums=(0, 1, 2)
+    )(*(t.detach() for t in sources))
+    for gradient in (*gradients(loss.sum(), *sources), *of_reference):
+        assert gradient.abs().max() < 1e-3
+
+
+def test_the_module_of_facenet_is_pickled_copied_and_shown() -> None:
+    plain = lossmith.TripletMarginLoss()
+    assert repr(plain) == repr(torch.nn.TripletMarginLoss()) == "TripletMarginLoss()"
+    criterion = lossmith.TripletMarginLoss(0.2, eps=0.0, squared=True, normalize=True, on_empty="zero")
+    assert repr(criterion) == "TripletMarginLoss(squared=True, normalize=True, on_empty='zero')"
+    sources = [torch.randn(9, 4) for _ in range(3)]
+    expected = natively(*sources, margin=0.2, eps=0.0, squared=True, normalize=True)
+    for module in (criterion, copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion))):
+        assert torch.equal(module(*sources), expected)
+    before = lossmith.TripletMarginLoss()
+    del before.squared, before.normalize  # as pickles made before there were any
+    assert torch.equal(pickle.loads(pickle.dumps(before))(*sources), LF.triplet_margin_loss(*sources))
+
+
+def test_whole_numbers_are_squared_and_scaled_too() -> None:
+    vectors = [torch.tensor([[0, 0]]), torch.tensor([[3, 4]]), torch.tensor([[6, 0]])]
+    assert LF.triplet_margin_loss(*vectors, margin=12, eps=0.0, squared=True) == 1
+    assert LF.triplet_margin_loss(*vectors, margin=1, eps=0.0, normalize=True) == 1
 
 
 # ----- a distance of one's own -----

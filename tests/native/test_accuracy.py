@@ -259,6 +259,35 @@ def test_distances_of_vectors_of_any_size(dtype, isa):
                 assert ulps(got[0, i].item(), truth, scale, number) <= LIMIT
 
 
+@each_isa
+@each_precise
+@pytest.mark.parametrize("target", [1, -1])
+def test_distances_of_unit_vectors_of_any_size(target, dtype, isa):
+    """Of nearly parallel vectors too, whose differences cancel: in float64, which is more than float32 can tell."""
+    number, cancels = numpy_type(dtype), 2 * (dtype == torch.float64)  # the lengths of two unit vectors
+    for a, b, _ in vectors(2):
+        near = [float(numpy.float32(p * (1 + 1e-3 * q / max(map(abs, b))))) for p, q in zip(a, b, strict=True)]
+        for other in (b, near):
+            x, y = (torch.tensor([v], dtype=dtype, requires_grad=True) for v in (a, other))
+            with ran_natively():
+                value = LF.contrastive_loss(x, y, torch.tensor([target]), 2.0, normalize=True)
+                slopes = torch.autograd.grad(value, [x, y])
+            lengths = [sqrt(sum(mpf(p) ** 2 for p in v)) for v in (a, other)]
+            units = [[p / length for p in v] for v, length in zip((a, other), lengths, strict=True)]
+            difference = [p - q for p, q in zip(*units, strict=True)]
+            apart = sqrt(sum(d**2 for d in difference))
+            lack = apart if target == 1 else 2 - apart
+            assert ulps(value.item(), lack**2 / 2, lack**2 / 2 + cancels * lack, number) <= LIMIT
+            for sign, unit, length, got in zip((1, -1), units, lengths, slopes, strict=True):
+                pull = [sign * target * lack * d / apart for d in difference]
+                along = sum(p * q for p, q in zip(pull, unit, strict=True))
+                for i, slope in enumerate(got[0].tolist()):
+                    truth = (pull[i] - along * unit[i]) / length
+                    scale = (lack + abs(along) + cancels * (1 + lack / apart)) / length
+                    if scale < numpy.finfo(number).max:
+                        assert ulps(slope, truth, scale, number) <= LIMIT
+
+
 # ----- many numbers, and halves -----
 
 

@@ -278,6 +278,9 @@ POINTWISE = {
     "mse": (LF.mse_loss, ("input", "target", "weight")),
     "huber": (LF.huber_loss, ("input", "target", "weight")),
     "smooth_l1": (LF.smooth_l1_loss, ("input", "target")),
+    "quantile": (LF.quantile_loss, ("input", "target")),
+    "log_cosh": (LF.log_cosh_loss, ("input", "target")),
+    "charbonnier": (LF.charbonnier_loss, ("input", "target")),
     "poisson": (LF.poisson_nll_loss, ("input", "target")),
     "gaussian": (LF.gaussian_nll_loss, ("input", "target", "var")),
     "kl_div": (LF.kl_div, ("input", "target")),
@@ -394,12 +397,16 @@ def test_margins_of_any_layout(loss, data):
     agree(draw, getattr(LF, loss), arguments, ["input"], **keywords_for(draw, (rows,), 5))
 
 
-@pytest.mark.parametrize("loss", ["cosine_embedding_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss"])
+VECTORS = ("contrastive_loss", "cosine_embedding_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss")
+
+
+@pytest.mark.parametrize("loss", VECTORS)
 @given(data=st.data())
 def test_vectors_of_any_layout(loss, data):
     draw = data.draw
-    names = ("input1", "input2") if loss == "cosine_embedding_loss" else ("anchor", "positive", "negative")
-    batch = draw(shapes(0, 1 if loss == "cosine_embedding_loss" else 2))
+    pairs = not loss.startswith("triplet")
+    names = ("input1", "input2") if pairs else ("anchor", "positive", "negative")
+    batch = draw(shapes(0, 1 if pairs else 2))
     # the cosine of vectors of one number is 1 or -1, and its gradient cancels to the rounding of terms of size 1 / |x|
     widths = [2, 5, 16, 33, 300] if loss == "cosine_embedding_loss" else [1, 2, 5, 16, 33, 300]
     shape = (*batch, draw(st.sampled_from(widths)))
@@ -410,11 +417,18 @@ def test_vectors_of_any_layout(loss, data):
         # vectors of different widths run the reference
         assume(arguments[name].dim() == len(shape) and arguments[name].shape[-1] == shape[-1])
     batch = tuple(torch.broadcast_shapes(*(a.shape for a in arguments.values()))[:-1])
+    if pairs:
+        arguments["target"] = laid_out(draw, random_tensor(batch, 4).sign())
     if loss == "cosine_embedding_loss":
-        sign = random_tensor(batch, 4).sign()
-        arguments |= {"target": laid_out(draw, sign), "margin": draw(st.sampled_from([0.0, -0.3]))}
+        arguments["margin"] = draw(st.sampled_from([0.0, -0.3]))
+    if loss in ("contrastive_loss", "triplet_margin_loss"):
+        arguments |= {"p": draw(st.sampled_from([1.0, 2.0, 3.0, float("inf")])), "squared": draw(st.booleans())}
+        # next to a vector that is nearly 0 unit vectors turn without bound
+        arguments["normalize"] = shape[-1] > 1 and draw(st.booleans())
+    if loss == "contrastive_loss":
+        arguments |= {"positive_margin": draw(st.sampled_from([0.0, 0.5])), "eps": draw(st.sampled_from([0.0, 1e-3]))}
     elif loss == "triplet_margin_loss":
-        arguments |= {"p": draw(st.sampled_from([1.0, 2.0, 3.0, float("inf")])), "swap": draw(st.booleans())}
+        arguments["swap"] = draw(st.booleans())
     agree(draw, getattr(LF, loss), arguments, list(names), **keywords_for(draw, batch, 5))
 
 

@@ -120,6 +120,11 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
         lambda: {"input1": logits(400, 256), "input2": logits(400, 256) + 1, "target": signs(400)},
         ("input1", "input2"),
     ),
+    "long unit vectors": (
+        LF.contrastive_loss,
+        lambda: {"input1": logits(400, 256), "input2": logits(400, 256) + 1, "target": signs(400), "normalize": True},
+        ("input1", "input2"),
+    ),
     "long triplets": (
         LF.triplet_margin_loss,
         lambda: {**vectors(400, 256), "p": 3.0, "swap": True},

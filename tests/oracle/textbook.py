@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
-from mpmath import digamma, exp, inf, isinf, log, log1p, loggamma, mp, mpf, nan, pi, polygamma
+from mpmath import digamma, exp, expm1, inf, isinf, log, log1p, loggamma, mp, mpf, nan, pi, polygamma, sinh, sqrt, tanh
 
 mp.dps = 50
 
@@ -124,6 +124,38 @@ def smooth_l1(x, y, beta):
     return [Sum(abs(e), -beta / 2), Sum(sgn(e)), Sum(-sgn(e))]
 
 
+PRICES = single(0.001, 0.1, 0.5, 0.999)
+
+
+@define(REALS, REALS, PRICES, PRICES)
+def pinball(x, y, over, under):
+    e = x - y
+    if e != e:
+        return [UNDEFINED, SKIPPED, SKIPPED, UNDEFINED, UNDEFINED]
+    slope = over if e > 0 else -under if e < 0 else mpf(0)
+    return [Sum(abs(e * slope)), Sum(slope), Sum(-slope), Sum(max(e, mpf(0))), Sum(max(-e, mpf(0)))]
+
+
+@define(REALS, REALS)
+def log_cosh(x, y):
+    """Relatively exact: one term."""
+    e = x - y
+    if e != e:
+        return [UNDEFINED] * 3
+    value = log1p(2 * sinh(e / 2) ** 2) if not isinf(e) else mpf(inf)
+    return [Sum(value), Sum(tanh(e)), Sum(-tanh(e))]
+
+
+@define(REALS, REALS, parameters=[(1e-3,), (1.0,), (1e-30,), (1e30,)])
+def charbonnier(x, y, eps):
+    e = x - y
+    if e != e:
+        return [UNDEFINED] * 3
+    value = sqrt(e**2 + eps**2)
+    slope = e / value if not isinf(e) else mpf(sgn(e))
+    return [Sum(value), Sum(slope), Sum(-slope)]
+
+
 @define(UNIT, UNIT)
 def bce(p, y):
     log_p = max(log(p), mpf(-100)) if p > 0 else mpf(-100)
@@ -141,6 +173,84 @@ def bce_with_logits(x, y, w):
         Sum(times(w, if_one), -if_zero) if not isinf(x) else SKIPPED,
         Sum(times(y, if_one)) if not isinf(x) or y == 0 else SKIPPED,
     ]
+
+
+GAMMAS = [(0.0, 1.0), (0.5, 0.0), (1.0, 0.0), (2.5, 0.0), (5.0, 0.0)]
+"""With 0 to the gamma."""
+
+
+def focal_results(s, gamma) -> Results:
+    if isinf(s):
+        return [Sum(s), Sum(1)]
+    miss = -expm1(-s)
+    power = miss**gamma
+    pull = gamma * miss ** (gamma - 1) * exp(-s) * s if miss > 0 else mpf(0)
+    return [Sum(power * s), Sum(power, pull, through=(miss, power, power * s))]
+
+
+@define([s for s in NOT_NEGATIVE if s != 1e30], parameters=GAMMAS)
+def focal(s, gamma, _):
+    """Rounding the logarithm of the power, gamma log(1 - p), moves the power by as much."""
+    moved = 1 + abs(gamma * log(-expm1(-s))) if s > 0 else 1
+    return [rounded(result, moved) for result in focal_results(s, gamma)]
+
+
+@define(NOT_NEGATIVE)
+def focal_squared(s):
+    return focal_results(s, mpf(2))
+
+
+def rounded(result: Sum, times: Any) -> Sum:
+    """The same, where rounding costs a multiple of what it costs elsewhere."""
+    return Sum(result.value, rounding=times * result.scale - abs(result.value), through=result.through)
+
+
+def sigmoid_focal_results(x, t, of_ones, of_zeros, gamma) -> Results:
+    one, zero, p, q = softplus(-x), softplus(x), sigmoid(x), sigmoid(-x)
+    weight = of_ones * t + of_zeros * (1 - t)
+    cost = times(t, one) + times(1 - t, zero)
+    miss = p * (1 - t) + q * t
+    power = miss**gamma if miss > 0 else mpf(gamma == 0)
+    if isinf(x):
+        # a right answer costs nothing, with no slope; of a wrong one the power is (t or 1 - t)^gamma
+        in_target = Sum(0) if cost == 0 and gamma > 0 else SKIPPED
+        return [Sum(weight * power * cost if cost else 0), Sum(weight * power * (p - t)), in_target]
+    slope = gamma * miss ** (gamma - 1) if miss > 0 else mpf(0)
+    passed = (power, miss, weight * cost, weight * power * cost, slope * cost)
+    return [
+        Sum(weight * power * cost, through=passed),
+        Sum(weight * power * p * (1 - t), -weight * power * q * t, weight * slope * p * q * (1 - 2 * t) * cost,
+            through=passed),
+        Sum((of_ones - of_zeros) * power * cost, -weight * power * x, weight * slope * q * cost,
+            -weight * slope * p * cost, through=passed),
+    ]  # fmt: skip
+
+
+WEIGHTS = [(0.25, 0.75), (1.0, 1.0)]
+
+
+@define(REALS, UNIT, parameters=[(*w, *g) for w in WEIGHTS for g in GAMMAS])
+def sigmoid_focal(x, t, of_ones, of_zeros, gamma, _):
+    miss = sigmoid(x) * (1 - t) + sigmoid(-x) * t
+    moved = 1 + abs(gamma * log(miss)) if miss > 0 else 1
+    return [result and rounded(result, moved) for result in sigmoid_focal_results(x, t, of_ones, of_zeros, gamma)]
+
+
+@define(REALS, UNIT, parameters=WEIGHTS)
+def sigmoid_focal_squared(x, t, of_ones, of_zeros):
+    return sigmoid_focal_results(x, t, of_ones, of_zeros, mpf(2))
+
+
+PIXELS = single(0, 1e-10, 1e-3, 0.5, 1, 7, 1e3, 1e6, 1e10)
+
+
+@define(PIXELS, PIXELS, PIXELS, parameters=[(0.5, 0.5, 0.5, 0), (0.3, 0.7, 1e-5, 0), (1, 0, 0, 1e-5), (2, 1, 1, -0.5)])
+def tversky(tp, fp, fn, alpha, beta, smooth, gap):
+    index = (tp + smooth) / (tp + alpha * fp + beta * fn + smooth + gap)
+    whole = (tp + smooth) / index if index else alpha * fp + beta * fn + gap
+    lack = Sum(alpha * fp / whole, beta * fn / whole, gap / whole)
+    in_common = Sum(-lack.value / whole, rounding=(lack.scale - abs(lack.value)) / whole)
+    return [lack, in_common, Sum(alpha * index / whole), Sum(beta * index / whole)]
 
 
 @define(REALS, SIGNS)
@@ -178,6 +288,22 @@ def cosine_embedding(cosine, y, margin):
     return [Sum(max(excess, mpf(0))), Sum(1 if excess >= 0 else 0), Sum(0)]
 
 
+MARGINS = [(1.0, 0.0), (0.3, 0.3), (1e10, 1.5)]
+
+
+@define(NOT_NEGATIVE, SIGNS, parameters=MARGINS)
+def contrastive(d, y, margin, positive_margin):
+    """Y of the paper is 0 for y = 1 here, and 1 for y = -1."""
+    lack = max(d - positive_margin if y == 1 else margin - d, mpf(0))
+    return [Sum(lack**2 / 2), Sum(y * lack), Sum(0)]
+
+
+@define(NOT_NEGATIVE, SIGNS, parameters=MARGINS)
+def contrastive_hinge(d, y, margin, positive_margin):
+    lack = d - positive_margin if y == 1 else margin - d
+    return [Sum(max(lack, mpf(0))), Sum(y if lack >= 0 else 0), Sum(0)]
+
+
 @define(NOT_NEGATIVE, NOT_NEGATIVE, parameters=[(1.0,), (0.3,), (1e10,)])
 def triplet(positive, negative, margin):
     terms = (margin, positive, -negative)
@@ -205,6 +331,58 @@ def kl_of_logs(x, log_q):
     if isinf(log_q) or (isinf(x) and log_q < -80):
         return [Sum(0), Sum(0), Sum(0)]
     return [Sum(q * (log_q - x)), Sum(-q), Sum(q * (log_q - x), q)]
+
+
+def js_results(p, q, log_p, log_q, beta, rest) -> Results:
+    """The value, and the derivatives in p and q themselves.
+
+    Through the logarithm of p / q come a rounding, and what cancels in a derivative: divided by e to its size, up to 45.
+    """
+    if not p or not q:
+        return [Sum(-beta * q * log(beta), -rest * p * log(rest)), Sum(-rest * log(rest) if p else 0),
+                Sum(-beta * log(beta) if q else 0)]  # fmt: skip
+    mixture = beta * q + rest * p
+    over_p, over_q, ratio = log(p / mixture), log(q / mixture), min(abs(log_p - log_q), mpf(45))
+    moved = beta * rest * (abs(log_p) + abs(log_q) + max(p, q) / mixture)
+    passed = [min(p, q) * exp(-ratio)]
+    return [
+        Sum(beta * q * over_q, rest * p * over_p),
+        Sum(rest * over_p, rounding=moved, through=passed),
+        Sum(beta * over_q, rounding=moved, through=passed),
+    ]
+
+
+def scaled(result: Sum, factor: Any) -> Sum:
+    """A derivative, times another."""
+    value = factor * result.value
+    return Sum(value, rounding=factor * result.scale - abs(value), through=result.through)
+
+
+SHARES = [(0.5, 0.5), (0.125, 0.875), (0.75, 0.25)]
+
+
+@define(LOGS, UNIT, parameters=SHARES)
+def js(x, q, beta, rest):
+    p = exp(x)
+    value, slope, of_target = js_results(p, q, x, log(q) if q else -inf, beta, rest)
+    return [value, scaled(slope, p), of_target]
+
+
+@define(LOGS, LOGS, parameters=SHARES)
+def js_of_logs(x, log_q, beta, rest):
+    p, q = exp(x), exp(log_q)
+    value, slope, of_target = js_results(p, q, x, log_q, beta, rest)
+    return [value, scaled(slope, p), scaled(of_target, q)]
+
+
+@define(REALS, REALS)
+def wasserstein_critic(fake, real):
+    return [Sum(fake, -real), Sum(1), Sum(-1)]
+
+
+@define(REALS, REALS, NOT_NEGATIVE, parameters=[(10.0,), (0.0,)])
+def penalised_wasserstein_critic(fake, real, penalty, weight):
+    return [Sum(fake, -real, weight * penalty), Sum(1), Sum(-1), Sum(weight)]
 
 
 GAUSSIAN = [(1e-6, 0.0), (1e-6, 0.9189385), (0.5, 0.0)]

@@ -164,7 +164,7 @@ def _our_ctc(logits: Tensor, targets: Tensor, frames: Tensor, lengths: Tensor) -
 
 
 def _their_contrastive(first: Tensor, second: Tensor, target: Tensor) -> Tensor:
-    apart = torch_functional.pairwise_distance(first, second)
+    apart = torch_functional.pairwise_distance(first, second, eps=0.0)
     return torch.where(target == 1, apart.square(), (1 - apart).relu().square()).mean() / 2
 
 
@@ -226,6 +226,12 @@ def _their_clip(queries: Tensor, keys: Tensor) -> Tensor:
     return (torch_functional.cross_entropy(logits, own) + torch_functional.cross_entropy(logits.T, own)) / 2
 
 
+def _their_js(log_p: Tensor, q: Tensor, reduction: str) -> Tensor:
+    log_m = (0.5 * (log_p.exp() + q)).log()
+    of_target = torch_functional.kl_div(log_m, q, reduction=reduction)
+    return 0.5 * (of_target + torch_functional.kl_div(log_m, log_p, reduction=reduction, log_target=True))
+
+
 CASES = (
     Case("l1_loss", "flat", _two, target=1),
     Case("mse_loss", "flat", _two, target=1),
@@ -255,6 +261,21 @@ CASES = (
         lambda d, n: (d.reals(n), d.reals(n), d.signs(n)),
         keywords={"margin": 0.5},
         predictions=(0, 1),
+    ),
+    Case(
+        "js_div",
+        "flat",
+        lambda d, n: (d.chances(n).log(), d.chances(n)),
+        keywords={"reduction": "sum"},
+        target=1,
+        theirs=_their_js,
+    ),
+    Case(
+        "wasserstein_critic_loss",
+        "flat",
+        _two,
+        predictions=(0, 1),
+        theirs=lambda fake, real: fake.mean() - real.mean(),
     ),
     Case("kl_div", "flat", lambda d, n: (d.reals(n), d.chances(n)), keywords={"reduction": "sum"}, target=1),
     Case("poisson_nll_loss", "flat", lambda d, n: (d.reals(n), d.chances(n)), target=1),
@@ -295,6 +316,14 @@ CASES = (
         lambda d, *s: (d.reals(*s), d.reals(*s), d.signs(s[0])),
         predictions=(0, 1),
         theirs=_their_contrastive,
+    ),
+    Case(
+        "wasserstein_loss",
+        "rows",
+        lambda d, *s: (d.reals(*s), d.reals(*s)),
+        streams=False,
+        target=1,
+        theirs=lambda x, y: (x.sort(-1).values - y.sort(-1).values).abs().mean(),
     ),
     Case(
         "cosine_embedding_loss",

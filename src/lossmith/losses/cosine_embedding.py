@@ -77,7 +77,7 @@ def cosine_embedding_loss(
     """
     loss = "cosine_embedding_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
-    unreduced = _shape(loss, how.reduction, input1, input2, target)
+    unreduced = shape_of_pairs(loss, how.reduction, input1, input2, target)
     checks.fits(loss, "mask", how.mask, unreduced, "the unreduced loss")
     compute, result = dtypes(input1, input2)
 
@@ -92,7 +92,7 @@ def cosine_embedding_loss(
     )
 
 
-def _shape(loss: str, reduction: str, input1: Tensor, input2: Tensor, target: Tensor) -> torch.Size:
+def shape_of_pairs(loss: str, reduction: str, input1: Tensor, input2: Tensor, target: Tensor) -> torch.Size:
     """The shape of the unreduced loss, or torch's kinds of error in better words."""
     tensors = {"input1": input1, "input2": input2, "target": target}
     for name, value in tensors.items():

@@ -262,6 +262,14 @@ CARD = Card(
     typical=Text("Siamese networks, verification by distance", "孪生网络、基于距离的核验"),
     siblings=(
         Sibling(
+            "ContrastiveLoss",
+            Text(
+                "Takes the vectors and squares both parts, as Hadsell et al. do: a similar pair is pulled with its "
+                "distance.",
+                "直接接收向量，并像 Hadsell 等人那样对两部分取平方：相似对的拉力等于距离。",
+            ),
+        ),
+        Sibling(
             "CosineEmbeddingLoss",
             Text(
                 "Takes the vectors and compares directions: at margin m it is this loss on 1 - cosine with margin 1 - "
@@ -298,7 +306,7 @@ CARD = Card(
             "y = -1": lambda x: {"input": x, "target": -torch.ones_like(x)},
         },
     ),
-    aliases=("contrastive", "contrastive_loss", "siamese", "siamese_loss", "pair_loss"),
+    aliases=("hinge_embedding_criterion",),
 )
 
 

@@ -12,7 +12,7 @@ from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
 from ..formula import Real, Reals, formula, hinge, step
 from ..loops.masking import hide_rows
-from ..loops.pairwise import Numbers, Steps, distance, full_precision, pairwise
+from ..loops.pairwise import Numbers, Steps, distance, full_precision, pairwise, unit
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
@@ -38,6 +38,8 @@ def triplet_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     *,
+    squared: bool = False,
+    normalize: bool = False,
     sample_weight: Tensor | None = None,
     mask: Tensor | None = None,
     normalizer: Normalizer = None,
@@ -52,19 +54,25 @@ def triplet_margin_loss(
         \frac{\partial \ell}{\partial a} = -\frac{\partial \ell}{\partial p} - \frac{\partial \ell}{\partial n}
 
     (the derivatives for the Euclidean distance, where the loss is above 0). At the kink the slope is torch's, 1; where
-    a distance is 0 its gradient is 0. With ``swap``, the smaller one of d(a, n) and d(p, n) is used. FaceNet's loss has
-    squared distances of unit vectors; this one does not square.
+    a distance is 0 its gradient is 0. With ``swap``, the smaller one of d(a, n) and d(p, n) is used.
+
+    With ``squared=True`` the distances are :math:`d^2`, with ``normalize=True`` the vectors are scaled to unit length
+    before: :math:`u / |u|_2`, and 0 with a gradient of 0 for a vector of zeros. Both together, with margin=0.2 and
+    eps=0, are FaceNet's loss, whose squared distances are :math:`2 - 2 \cos`.
 
     Source: Balntas et al., "Learning local feature descriptors with triplets and shallow convolutional neural
-    networks" (2016), for the loss and the swap; Schroff, Kalenichenko and Philbin, "FaceNet" (2015).
+    networks" (2016), for the loss and the swap; Schroff, Kalenichenko and Philbin, "FaceNet" (2015), equations 1 to 3,
+    for squared distances of unit vectors.
 
     Args:
         anchor, positive, negative: vectors, (N, D) or (..., D), in one unit; sizes of 1 broadcast. Floating, complex,
             or integer (then subtracted as integers, as torch has it: unsigned ones wrap).
         margin: :math:`m`, above 0, in the unit of the distances.
         p: the norm, above 0; infinity is the greatest difference. Below 1 it is no metric, which is warned of.
-        eps: :math:`\epsilon`, added to each difference.
+        eps: :math:`\epsilon`, added to each difference, of unit vectors too.
         swap: whether the positive may take the anchor's place before the negative.
+        squared: whether the distances are squared, and the margin is one of squared distances.
+        normalize: whether the vectors are scaled to unit length before all else.
         size_average, reduce: torch's legacy arguments.
         reduction: ``none`` gives the shape of the vectors less their last dimension; or ``mean``, ``sum``,
             ``batchmean``; see :doc:`/reductions`.
@@ -79,11 +87,13 @@ def triplet_margin_loss(
     >>> negative = torch.tensor([[6.0, 0.0]])
     >>> lossmith.functional.triplet_margin_loss(anchor, positive, negative, margin=2.5)  # 5 - 6 + 2.5
     tensor(1.5000)
+    >>> lossmith.functional.triplet_margin_loss(anchor, positive, negative, margin=12.0, squared=True)  # 25 - 36 + 12
+    tensor(1.0000)
     """
     loss = "triplet_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     check_margin(loss, margin)
-    _check_norm(loss, p)
+    check_norm(loss, p)
     check_vectors(loss, how.reduction, swap, anchor=anchor, positive=positive, negative=negative)
     _, result = dtypes(anchor, positive, negative)
     result = result.to_real() if result.is_complex else result
@@ -94,10 +104,12 @@ def triplet_margin_loss(
         anchor, positive, negative = (full_precision(vectors) for vectors in (anchor, positive, negative))
         if how.mask is not None:
             anchor, positive, negative = hide_triplets(anchor, positive, negative, how.mask)
-        far = distance(anchor, negative, p, eps)
+        if normalize:
+            anchor, positive, negative = unit(anchor), unit(positive), unit(negative)
+        far = distance(anchor, negative, p, eps, squared)
         if swap:
-            far = torch.minimum(far, distance(positive, negative, p, eps))
-        values: Tensor = triplet.value(distance(anchor, positive, p, eps), far, margin)
+            far = torch.minimum(far, distance(positive, negative, p, eps, squared))
+        values: Tensor = triplet.value(distance(anchor, positive, p, eps, squared), far, margin)
         return values
 
     return pairwise(
@@ -109,7 +121,7 @@ def triplet_margin_loss(
         how,
         result,
         Steps(of, lambda values: reduced(loss, values, how, result)),
-        Numbers(float(margin), float(p), float(eps), swap),
+        Numbers(float(margin), float(p), float(eps), swap, squared, normalize),
     )
 
 
@@ -122,7 +134,8 @@ def check_margin(loss: str, margin: float) -> None:
         )
 
 
-def _check_norm(loss: str, p: float) -> None:
+def check_norm(loss: str, p: float) -> None:
+    """Raises ValueError unless the norm is above 0; warns below 1."""
     if not p > 0:
         raise ValueError(
             f"{loss}: p is {p!r}, expected a number greater than 0; 2 is the Euclidean distance, 1 the sum and "
@@ -182,7 +195,7 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
     """:func:`lossmith.functional.triplet_margin_loss` as a Module; a :class:`torch.nn.TripletMarginLoss` with more.
 
     Args:
-        margin, p, eps, swap, size_average, reduce, reduction: as the function's.
+        margin, p, eps, swap, size_average, reduce, reduction, squared, normalize: as the function's.
         normalizer, on_empty: defaults for each call; a call may give its own.
 
     >>> import torch, lossmith
@@ -190,6 +203,9 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
     >>> lossmith.TripletMarginLoss(margin=3.5, swap=True)(anchor, positive, negative)  # 1 - 4 + 3.5
     tensor(0.5000)
     """
+
+    squared: bool = False
+    normalize: bool = False
 
     def __init__(
         self,
@@ -201,13 +217,20 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
         reduce: bool | None = None,
         reduction: str = "mean",
         *,
+        squared: bool = False,
+        normalize: bool = False,
         normalizer: Normalizer = None,
         on_empty: str = "nan",
     ) -> None:
         check_margin(type(self).__name__, margin)
-        _check_norm(type(self).__name__, p)
+        check_norm(type(self).__name__, p)
         super().__init__(margin, p, eps, swap, size_average, reduce, reduction)
+        self.squared, self.normalize = squared, normalize
         self._settle(normalizer, on_empty)
+
+    def extra_repr(self) -> str:
+        asked = [f"{name}=True" for name in ("squared", "normalize") if getattr(self, name)]
+        return ", ".join([*asked, *filter(None, [super().extra_repr()])])
 
     def forward(
         self,
@@ -228,14 +251,16 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
             self.p,
             self.eps,
             self.swap,
+            squared=self.squared,
+            normalize=self.normalize,
             **self._reduction(sample_weight, mask, normalizer, on_empty),
         )
 
 
-def _lipschitz(anchor: Tensor, p: float = 2, **_: object) -> float:
+def _lipschitz(anchor: Tensor, p: float = 2, squared: bool = False, **others: object) -> float:
     """The anchor is pulled and pushed along one line, the others moved once each; p < 2 is steep on the diagonal."""
     dimensions = anchor.shape[-1]
-    if p < 1 and dimensions > 1:
+    if squared or others.get("normalize") or (p < 1 and dimensions > 1):
         return math.inf
     return float(6**0.5 * max(1.0, dimensions ** (1 / p - 0.5)))
 
@@ -243,8 +268,8 @@ def _lipschitz(anchor: Tensor, p: float = 2, **_: object) -> float:
 def minimiser(
     anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, **_: object
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Anchor and positive together, the negative beyond the margin."""
-    return torch.zeros_like(anchor), torch.zeros_like(positive), torch.full_like(negative, margin + 1.0)
+    """Anchor and positive together, the negative beyond the margin, and on the other side of 0."""
+    return torch.ones_like(anchor), torch.ones_like(positive), torch.full_like(negative, -margin)
 
 
 EASY = Text(

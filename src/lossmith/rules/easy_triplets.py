@@ -31,7 +31,8 @@ def _active(call: Call) -> Tensor:
     assert call.result is not None
     losses = call.result.detach()
     if call.loss == "triplet_margin_loss" and call.arguments["reduction"] != "none":
-        settings = {name: call.arguments[name] for name in ("margin", "p", "eps", "swap", "mask")}
+        names = ("margin", "p", "eps", "swap", "squared", "normalize", "mask")
+        settings = {name: call.arguments[name] for name in names}
         anchor, positive, negative = (call.arguments[name].detach() for name in TRIPLET)
         losses = triplet_margin_loss(anchor, positive, negative, **settings, reduction="none")
     active = (losses > 0).to(torch.float32)

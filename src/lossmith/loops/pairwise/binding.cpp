@@ -27,17 +27,21 @@ PairwiseCall::Numbers numbers_of(nb::handle given, const std::int64_t rows) {
 }
 
 // The loss of (rows, width) vectors into `value`, divided by `divisor` (0: each row's stays by itself), and the
-// gradients times `scale` into matrices of all rows.
-void pairwise(int loss, bool wide, std::int64_t rows, std::int64_t width, const nb::tuple& operands, nb::handle target,
-              double margin, double p, double eps, bool swap, const nb::tuple& factors, nb::handle mask, double scale,
+// gradients times `scale` into matrices of all rows. False if a target is none of those that the loss knows.
+bool pairwise(int loss, bool wide, std::int64_t rows, std::int64_t width, const nb::tuple& operands, nb::handle target,
+              double margin, double positive_margin, double p, double eps, double similar, double dissimilar,
+              bool squared, bool swap, bool normalize, const nb::tuple& factors, nb::handle mask, double scale,
               double divisor, nb::handle value, const nb::tuple& gradients, int threads) {
     PairwiseCall call;
-    const std::size_t count = loss == 0 ? 2 : 3;
-    if (loss < 0 || loss > 1 || operands.size() != count || gradients.size() != count || factors.size() > 3)
-        throw nb::value_error("a pairwise loss was called with the wrong number of tensors");
     call.loss = static_cast<PairwiseLoss>(loss);
-    call.wide = wide, call.rows = rows, call.width = width;
-    call.margin = margin, call.p = p, call.eps = eps, call.swap = swap, call.scale = scale;
+    const bool pairs = call.loss != PairwiseLoss::triplet_margin;
+    const std::size_t count = pairs ? 2 : 3;
+    if (loss < 0 || loss > 2 || operands.size() != count || gradients.size() != count || factors.size() > 3)
+        throw nb::value_error("a pairwise loss was called with the wrong number of tensors");
+    if (normalize && !wide) throw nb::value_error("vectors that are scaled to the length of 1 must be compared wide");
+    call.wide = wide, call.normalize = normalize, call.rows = rows, call.width = width, call.scale = scale;
+    call.margin = margin, call.positive_margin = positive_margin, call.p = p, call.eps = eps;
+    call.similar = similar, call.dissimilar = dissimilar, call.squared = squared, call.swap = swap;
     for (std::size_t k = 0; k < count; ++k) {
         call.operands[k] = vectors_of(operands[k], rows, width);
         if (gradients[k].is_none()) continue;
@@ -47,7 +51,7 @@ void pairwise(int loss, bool wide, std::int64_t rows, std::int64_t width, const 
         call.gradients[k] = vectors_of(gradients[k], rows, width);
         advise(view);
     }
-    if (loss == 0) call.target = numbers_of(target, rows);
+    if (pairs) call.target = numbers_of(target, rows);
     for (nb::handle factor : factors) call.factor[call.factors++] = numbers_of(factor, rows);
     if (!mask.is_none()) {
         call.mask = numbers_of(mask, rows);
@@ -65,28 +69,33 @@ void pairwise(int loss, bool wide, std::int64_t rows, std::int64_t width, const 
 
     nb::gil_scoped_release unlocked;
     const std::size_t pieces = static_cast<std::size_t>(pairwise_pieces(call));
-    std::unique_ptr<double[]> partials(new double[pieces + 1]());
+    std::unique_ptr<PairwisePartial[]> partials(new PairwisePartial[pieces + 1]());
     call.partials = partials.get();
     constexpr std::size_t LINE = 64;
     const std::size_t bytes = pairwise_scratch(call) * static_cast<std::size_t>(call.threads) + LINE;
     std::unique_ptr<char[]> scratch(new char[bytes]);
     call.scratch = scratch.get() + (LINE - reinterpret_cast<std::uintptr_t>(scratch.get()) % LINE) % LINE;
     chosen_pairwise_kernels().run(call);
-    if (divisor == 0) return;
     double sum = 0;
-    for (std::size_t piece = 0; piece < pieces; ++piece) sum += partials[piece];
+    bool outside = false;
+    for (std::size_t piece = 0; piece < pieces; ++piece) {
+        sum += partials[piece].sum;
+        outside |= partials[piece].outside;
+    }
+    if (divisor == 0) return !outside;
     const double quotient = sum / divisor;
     const float rounded = static_cast<float>(quotient);
     char* const to = static_cast<char*>(result.data);
     wide ? store<double>(&quotient, to, dtype_of(result), 1, 1) : store<float>(&rounded, to, dtype_of(result), 1, 1);
+    return !outside;
 }
 
 }  // namespace
 
 void bind_pairwise(nb::module_& module) {
     module.def("pairwise", &pairwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(),
-               nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
-               nb::arg());
+               nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+               nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg());
 }
 
 }  // namespace lossmith

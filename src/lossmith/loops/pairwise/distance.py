@@ -1,4 +1,4 @@
-"""The p-norm distance of pairs of rows, whose numbers may be so large or small that their powers are not."""
+"""The p-norm distance of pairs of rows, and rows of length 1, for numbers whose powers are out of any range."""
 
 import math
 
@@ -13,8 +13,21 @@ def full_precision(vectors: Tensor) -> Tensor:
     return vectors.float() if vectors.dtype in (torch.float16, torch.bfloat16) else vectors
 
 
-def distance(x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6) -> Tensor:
-    """The p-norm of x - y + eps along the last dimension, as torch.pairwise_distance.
+def unit(rows: Tensor) -> Tensor:
+    """The rows scaled to the length of 1, those of float32 in float64. A row of 0 stays 0, with a gradient of 0."""
+    compute, _ = dtypes(rows)
+    rows = rows.to(compute)
+    wider = wide(rows)
+    if wider.dtype == rows.dtype and rows.shape[-1] != 0:
+        # a multiple has the same direction, so the scale counts as a constant
+        wider = rows / _greatest(rows).unsqueeze(-1)
+    square = _squares(wider).sum(-1, keepdim=True)
+    apart = square != 0
+    return torch.where(apart, wider / torch.where(apart, square, 1).sqrt(), 0)
+
+
+def distance(x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6, squared: bool = False) -> Tensor:
+    """The p-norm of x - y + eps along the last dimension, as torch.pairwise_distance, or its square.
 
     Where the distance is 0 its gradient is 0, for every p. Integers are subtracted as integers, as torch does.
     """
@@ -24,16 +37,30 @@ def distance(x: Tensor, y: Tensor, p: float = 2.0, eps: float = 1e-6) -> Tensor:
         # the squares are in the range of float64: no need to scale, and one pass less for the compiler
         x, y = wide(x), wide(y)
     difference = x - y + eps
+    if squared and p == 2:
+        return _squares(difference).sum(-1)
+    scaled = difference.dtype not in (torch.float64, torch.complex128) or compute == difference.dtype
+    size = _size(difference, p, scaled)
+    return size * size if squared else size
+
+
+def _size(difference: Tensor, p: float, scaled: bool) -> Tensor:
+    """The p-norm. scaled: whether powers may be out of range."""
     if p == 1 or difference.shape[-1:] == (0,):
         return difference.abs().sum(-1)
     if p == math.inf:
         return difference.abs().amax(-1)
-    if difference.dtype in (torch.float64, torch.complex128) and compute != difference.dtype:
+    if not scaled:
         return _norm(difference, p)
     # the norm of a multiple is the multiple of the norm, so the scale counts as a constant
-    scale = torch.linalg.vector_norm(difference.detach(), math.inf, -1)
-    scale = torch.where((scale > 0) & scale.isfinite(), scale, 1)
+    scale = _greatest(difference)
     return scale * _norm(difference / scale.unsqueeze(-1), p)
+
+
+def _greatest(rows: Tensor) -> Tensor:
+    """The greatest absolute number of each row, as a constant; 1 where that is 0 or infinite."""
+    greatest: Tensor = torch.linalg.vector_norm(rows.detach(), math.inf, -1)
+    return torch.where((greatest > 0) & greatest.isfinite(), greatest, 1)
 
 
 def _norm(rows: Tensor, p: float) -> Tensor:

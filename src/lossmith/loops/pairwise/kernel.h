@@ -8,7 +8,13 @@
 
 namespace lossmith {
 
-enum class PairwiseLoss : std::int32_t { cosine_embedding, triplet_margin };
+enum class PairwiseLoss : std::int32_t { cosine_embedding, contrastive, triplet_margin };
+
+// The sum of the loss over a piece, and whether a target in it is none of those that the loss knows.
+struct PairwisePartial {
+    double sum = 0;
+    bool outside = false;
+};
 
 struct PairwiseCall {
     // Vectors, one a row; strides in elements. Without data they are absent.
@@ -27,20 +33,23 @@ struct PairwiseCall {
 
     PairwiseLoss loss = PairwiseLoss::cosine_embedding;
     bool wide = false;  // vectors are float64 when they are compared, else float32
+    bool normalize = false;  // vectors are scaled to the length of 1 before; those are wide
     std::int64_t rows = 0, width = 0;
-    Vectors operands[3];   // two vectors for a cosine; anchor, positive, negative for a triplet
+    Vectors operands[3];   // two vectors for a pair; anchor, positive, negative for a triplet
     Vectors gradients[3];  // those that are wanted; rows of their own, in the operand's dtype
-    Numbers target;        // of a cosine: 1, -1 or anything else
-    double margin = 0;
-    double p = 2, eps = 0;  // of a triplet's distances
+    Numbers target;        // of a cosine: 1, -1 or anything else; of a contrastive pair one of two numbers:
+    double similar = 1, dissimilar = -1;
+    double margin = 0, positive_margin = 0;
+    double p = 2, eps = 0;  // of distances
+    bool squared = false;   // a triplet's distances, or what a contrastive pair lacks
     bool swap = false;
     int factors = 0;
     Numbers factor[3];  // multiply the loss and its gradients
     Numbers mask;       // bool; where it is False loss and gradients are 0, and nothing else of the row is read
     double scale = 1;   // multiplies the gradients
     Numbers values;     // the unreduced loss, if it is wanted
-    double* partials = nullptr;  // the sum of the loss over each piece
-    char* scratch = nullptr;     // pairwise_scratch() bytes for each thread, aligned to 64
+    PairwisePartial* partials = nullptr;  // of each piece
+    char* scratch = nullptr;              // pairwise_scratch() bytes for each thread, aligned to 64
     int threads = 1;
 };
 
@@ -68,7 +77,7 @@ struct PairwiseCall {
 
 // Slots before those of directions: one for each operand and one for a gradient, if any is copied.
 [[gnu::always_inline]] inline std::size_t pairwise_copies(const PairwiseCall& call) {
-    bool in_place = true;
+    bool in_place = !call.normalize;
     for (int k = 0; k < 3; ++k)
         in_place = in_place && pairwise_in_place(call, call.operands[k]) && pairwise_in_place(call, call.gradients[k]);
     return in_place ? 0 : 4;
@@ -76,7 +85,7 @@ struct PairwiseCall {
 
 // Bytes of scratch for each thread.
 [[gnu::always_inline]] inline std::size_t pairwise_scratch(const PairwiseCall& call) {
-    const bool powers = call.loss == PairwiseLoss::triplet_margin && call.p != 1 && call.p != 2 &&
+    const bool powers = call.loss != PairwiseLoss::cosine_embedding && call.p != 1 && call.p != 2 &&
                         call.p <= 0x1.fffffffffffffp1023;
     return (pairwise_copies(call) + (powers ? 3 : 0)) * pairwise_slot(call);
 }

@@ -13,7 +13,8 @@ from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
 from ..fused import Steps, empty_number, fused, summed, widened
 
-Kind = Literal["cosine_embedding", "triplet_margin"]
+Kind = Literal["cosine_embedding", "contrastive", "triplet_margin"]
+_KINDS = {"cosine_embedding": 0, "contrastive": 1, "triplet_margin": 2}
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,6 +25,13 @@ class Numbers:
     p: float = 2.0
     eps: float = 0.0
     swap: bool = False
+    squared: bool = False
+    """Of a triplet its distances, of a contrastive pair what it lacks."""
+    normalize: bool = False
+    """Whether vectors are scaled to the length of 1."""
+    positive_margin: float = 0.0
+    labels: tuple[float, float] = (1.0, -1.0)
+    """The targets of similar and of dissimilar contrastive pairs; another one raises what the steps raise."""
 
 
 def pairwise(
@@ -113,10 +121,15 @@ class _Call:
     def reduced(self) -> bool:
         return self.divisor != 0
 
+    @property
+    def count(self) -> int:
+        """How many vectors each loss has."""
+        return 3 if self.kind == "triplet_margin" else 2
+
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
     ) -> tuple[Tensor, list[Tensor | None]]:
-        count = 2 if self.kind == "cosine_embedding" else 3
+        numbers, count = self.numbers, self.count
         vectors, rest = tensors[:count], [*tensors[count:]]
         target = _as_numbers(rest.pop(0), self.shape) if self.targeted else None
         factors: list[Any] = [_as_numbers(f, self.shape) for f in rest[: self.factors]]
@@ -141,17 +154,21 @@ class _Call:
                     # without elements a repeated vector has as many as its gradient
                     repeated = vector.numel() != rows * self.width or not rows * self.width
                     places[i] = torch.empty(rows, self.width, dtype=self.compute if repeated else vector.dtype)
-        core.pairwise(
-            0 if count == 2 else 1,
-            self.compute == torch.float64,
+        known = core.pairwise(
+            _KINDS[self.kind],
+            self.compute == torch.float64 or numbers.normalize,
             rows,
             self.width,
             tuple([_as_rows(v, self.shape) for v in vectors]),
             target,
-            self.numbers.margin,
-            self.numbers.p,
-            self.numbers.eps,
-            self.numbers.swap,
+            numbers.margin,
+            numbers.positive_margin,
+            numbers.p,
+            numbers.eps,
+            *numbers.labels,
+            numbers.squared,
+            numbers.swap,
+            numbers.normalize,
             tuple(factors),
             mask,
             scale,
@@ -160,6 +177,9 @@ class _Call:
             tuple(places),
             torch.get_num_threads(),
         )
+        if not known:
+            self.steps.of(*tensors[: count + 1])  # raises, in words
+            raise ValueError("a target is out of its domain")
         gradients: list[Tensor | None] = [None] * len(tensors)
         for i, place in enumerate(places):
             if place is not None and place.shape != vectors[i].shape:
@@ -169,6 +189,5 @@ class _Call:
         return value if value.dim() == 0 else value.reshape(self.shape), gradients
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
-        count = (2 if self.kind == "cosine_embedding" else 3) + self.targeted
-        values = self.steps.of(*tensors[:count])
+        values = self.steps.of(*tensors[: self.count + self.targeted])
         return values if self.bare else self.steps.finish(values)
