@@ -11,7 +11,7 @@ from torch import Tensor
 from ..card import Card, Curve, Sibling, Text, Trap
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..formula import Real, Reals, exp, expm1, formula, log, product, where
+from ..formula import Real, Reals, exp, expm1, formula, log, minimum, product, where
 from ..loops.rowwise import Focus, softmax_loss
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
@@ -26,19 +26,26 @@ def modulating(base: Real, gamma: Real, power_of_zero: Real) -> Reals:
 
 
 @formula
+def missed_probability(surprisal: Real) -> Reals:
+    """1 - p, exact near 0, and its slope p."""
+    # bounded, since the slope of an infinite surprisal would be 0 times infinity
+    p = exp(-minimum(surprisal, 1e4))
+    return where(surprisal < 0.5, -expm1(-surprisal), 1.0 - p), p
+
+
+@formula
 def focal(surprisal: Real, gamma: Real, power_of_zero: Real) -> Reals:
     """(1 - p)^gamma s of a surprisal s = -log p."""
-    # 1 - p; what is far beyond its rounding to 1 is kept from the slopes, which would be 0 times infinity
-    miss = where(surprisal < 1e4, -expm1(-surprisal), 1.0)
+    miss, p = missed_probability(surprisal)
     power, slope = modulating(miss, gamma, power_of_zero)
-    return power * surprisal, power + slope * product(exp(-surprisal), surprisal)
+    return power * surprisal, power + slope * product(p, surprisal)
 
 
 @formula
 def focal_squared(surprisal: Real) -> Reals:
     """The same for a gamma of 2."""
-    miss = where(surprisal < 1e4, -expm1(-surprisal), 1.0)
-    return miss * miss * surprisal, miss * (miss + 2.0 * product(exp(-surprisal), surprisal))
+    miss, p = missed_probability(surprisal)
+    return miss * miss * surprisal, miss * (miss + 2.0 * product(p, surprisal))
 
 
 def power_of_zero(gamma: float) -> float:
@@ -259,7 +266,7 @@ CARD = Card(
     sensitivity=Text(
         "To gamma: at p = 0.9 a row costs 1/100 of its cross-entropy for 2, a tenth for 1 and 1/100000 for 5. The "
         "loss becomes small, so its share beside other terms and the learning rate change with gamma.",
-        "受 gamma 影响：p = 0.9 时，gamma 为 2 的损失是交叉熵的 1/100，为 1 时是十分之一，为 5 时是十万分之一。"
+        "受 gamma 影响：p = 0.9 时，gamma 为 2 的损失是交叉熵的 1/100，为 1 时是十分之一，为 5 时是 1/100000。"
         "损失整体变小，因此它与其他项的比重以及合适的学习率都随 gamma 改变。",
     ),
     minimiser=Text(

@@ -18,7 +18,7 @@ from .focal import check_gamma, greatest_slope, modulating, power_of_zero
 
 
 @formula
-def missed(prediction: Real, target: Real) -> Reals:
+def missed_target(prediction: Real, target: Real) -> Reals:
     """1 - p_t, the probability that the target did not get."""
     small = exp(where(prediction >= 0, -prediction, prediction))
     scale = 1.0 / (1.0 + small)
@@ -54,11 +54,11 @@ def sigmoid_focal(
     prediction: Real, target: Real, of_ones: Real, of_zeros: Real, gamma: Real, power_of_zero: Real
 ) -> Reals:
     cost, cost_in_prediction, cost_in_target = weighed_bce(prediction, target, of_ones, of_zeros)
-    miss, miss_in_prediction, miss_in_target = missed(prediction, target)
+    miss, miss_in_prediction, miss_in_target = missed_target(prediction, target)
     power, slope = modulating(miss, gamma, power_of_zero)
     return (
         power * cost,
-        power * cost_in_prediction + slope * product(miss_in_prediction, cost),
+        power * cost_in_prediction + product(slope * miss_in_prediction, cost),
         product(power, cost_in_target) + slope * (miss_in_target * cost),
     )
 
@@ -67,7 +67,7 @@ def sigmoid_focal(
 def sigmoid_focal_squared(prediction: Real, target: Real, of_ones: Real, of_zeros: Real) -> Reals:
     """The same for a gamma of 2."""
     cost, cost_in_prediction, cost_in_target = weighed_bce(prediction, target, of_ones, of_zeros)
-    miss, miss_in_prediction, miss_in_target = missed(prediction, target)
+    miss, miss_in_prediction, miss_in_target = missed_target(prediction, target)
     return (
         miss * miss * cost,
         miss * (miss * cost_in_prediction + 2.0 * product(miss_in_prediction, cost)),
@@ -203,7 +203,7 @@ def _least(input: Tensor, target: Tensor, alpha: float | None = 0.25, gamma: flo
     for _ in range(100):
         middle = (low + high) / 2
         cost, slope, _ = weighed_bce(middle, target, 1.0, 1.0)
-        miss, miss_slope, _ = missed(middle, target)
+        miss, miss_slope, _ = missed_target(middle, target)
         falls = miss * slope + gamma * miss_slope * cost < 0
         low, high = torch.where(falls, middle, low), torch.where(falls, high, middle)
     return torch.where(target * (1 - target) > 0, (low + high) / 2, torch.logit(target))

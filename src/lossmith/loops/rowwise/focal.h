@@ -1,7 +1,10 @@
 // Focal losses of softmax rows: what a surprisal -log p costs is the formula's, (1 - p)^gamma times it.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <tuple>
+#include <utility>
 
 #include "formulas.h"
 #include "rows.h"
@@ -82,7 +85,7 @@ inline void focal_probabilities(const RowwiseCall& call, Tile<T>& tile, const Si
         total[i] = value[i] = mass[i] = 0;
         coefficient[i] = tile.used[i] ? tile.factor[i] * scale : T(0);
     }
-    greatest_of(side, n, w, greatest);
+    greatest_of(side.x, side.x_step, n, w, greatest);
     for (Index c = 0; c < n; ++c) {
         const T* const x = side.x + c * side.x_step;
         T* const e = side.g ? side.g + c * side.g_step : unread;
