@@ -284,6 +284,7 @@ def test_note_9_facenets_triplet_loss_is_that_of_squared_distances():
     facenet = (squared(a, p) - squared(a, n) + 0.2).clamp_min(0).mean()
     ours = LF.triplet_margin_with_distance_loss(a, p, n, distance_function=squared, margin=0.2)
     torch.testing.assert_close(ours, facenet)
+    torch.testing.assert_close(LF.triplet_margin_loss(a, p, n, margin=0.2, eps=0.0, squared=True), facenet)
     assert not torch.allclose(LF.triplet_margin_loss(a, p, n, margin=0.2), facenet)
 
 

@@ -292,9 +292,10 @@ CARD = Card(
     ),
     gradient=Text(
         "While the loss is above 0, the positive is drawn to the anchor and the negative pushed off it, each with a "
-        "pull of 1 however far it is (Euclidean); the anchor takes both pulls, together at most 2. Otherwise 0.",
+        "pull of 1 however far it is (Euclidean); the anchor takes both pulls, together at most 2. Otherwise 0. With "
+        "squared=True each pull is twice the distance: near a distance of 0 there is none.",
         "损失大于 0 时，正样本被拉向锚点，负样本被推离锚点，拉力都是 1，与远近无关（欧氏距离）；"
-        "锚点承受两者的合力，最大为 2。其余情况梯度为 0。",
+        "锚点承受两者的合力，最大为 2。其余情况梯度为 0。squared=True 时拉力为距离的两倍，距离接近 0 时几乎没有。",
     ),
     robustness=Text(
         "A wrong triplet pulls with 1, 1 and at most 2, however wrong it is. But mining finds wrong labels first: the "
@@ -374,14 +375,13 @@ CARD = Card(
         Trap(
             "triplet-margin-facenet-distance",
             Text(
-                "FaceNet's margin of 0.2 is one of squared distances of unit vectors; here distances are not squared "
-                "and nothing is normalised. For distances of 0.1 and 0.25 the loss is 0.05, squared 0.1475; for 1.0 "
-                "and 1.15 it is 0.05, squared 0. To follow FaceNet, normalise and write "
-                "TripletMarginWithDistanceLoss(distance_function=lambda u, v: (u - v).square().sum(-1), margin=0.2).",
-                "FaceNet 的间隔 0.2 针对单位向量的平方距离；这里的距离不平方，也不做归一化。距离为 0.1 和 0.25 时"
-                "损失为 0.05，平方后为 0.1475；为 1.0 和 1.15 时损失为 0.05，平方后为 0。"
-                "要复现 FaceNet，应先归一化，再写 "
-                "TripletMarginWithDistanceLoss(distance_function=lambda u, v: (u - v).square().sum(-1), margin=0.2)。",
+                "FaceNet's margin of 0.2 is one of squared distances of unit vectors; by default distances are not "
+                "squared and nothing is normalised. For distances of 0.1 and 0.25 the loss is 0.05, squared 0.1475; "
+                "for 1.0 and 1.15 it is 0.05, squared 0. To follow FaceNet, write "
+                "TripletMarginLoss(margin=0.2, eps=0.0, squared=True, normalize=True).",
+                "FaceNet 的间隔 0.2 针对单位向量的平方距离；默认距离不平方，也不做归一化。距离为 0.1 和 0.25 时"
+                "损失为 0.05，平方后为 0.1475；为 1.0 和 1.15 时损失为 0.05，平方后为 0。要复现 FaceNet，应写 "
+                "TripletMarginLoss(margin=0.2, eps=0.0, squared=True, normalize=True)。",
             ),
         ),
         Trap(
@@ -389,10 +389,10 @@ CARD = Card(
             Text(
                 "The margin is in the unit of the embeddings. Of random normal vectors (16 dimensions), scaled by 0.01 "
                 "every triplet costs about the margin of 1; scaled by 100 it is as good as 0, and a network can meet "
-                "any margin by larger outputs. Write torch.nn.functional.normalize(x, dim=-1) before the loss.",
+                "any margin by larger outputs. Write normalize=True.",
                 "间隔以嵌入向量的单位计。以 16 维随机正态向量为例：缩小到 0.01 倍时，每个三元组的损失都约等于间隔 1；"
                 "放大 100 倍时间隔形同 0，网络只要放大输出就能满足任何间隔。"
-                "应在损失之前写 torch.nn.functional.normalize(x, dim=-1)。",
+                "应写 normalize=True。",
             ),
         ),
         Trap(
@@ -417,9 +417,11 @@ CARD = Card(
     ),
     stability=Text(
         "Squares are taken in float64 or of scaled differences, so vectors of 1e30 do not overflow (torch gives NaN), "
-        "and the gradient at a distance of 0 is 0. Half precision is computed in float32.",
+        "and the gradient at a distance of 0 is 0. Half precision is computed in float32. With squared=True, distances "
+        "of float64 vectors overflow from 1e154 on; unit vectors are right at any length.",
         "平方以 float64 计算，或先缩放差值再平方，因此 1e30 量级的向量不会溢出（torch 得 NaN）；"
-        "距离为 0 处梯度为 0。半精度输入以 float32 计算。",
+        "距离为 0 处梯度为 0。半精度输入以 float32 计算。squared=True 时 float64 向量的距离从 1e154 起溢出；"
+        "归一化对任意长度都正确。",
     ),
     activation=Text("none, or L2 normalisation", "无，或 L2 归一化"),
     input="(N, D) x 3",
@@ -429,8 +431,8 @@ CARD = Card(
         Sibling(
             "TripletMarginWithDistanceLoss",
             Text(
-                "The same with any distance: cosine, squared (FaceNet), learned.",
-                "同一损失，距离可任选：余弦、平方（FaceNet）或可学习的距离。",
+                "The same with any distance: cosine, hyperbolic, learned.",
+                "同一损失，距离可任选：余弦、双曲或可学习的距离。",
             ),
         ),
         Sibling(
@@ -477,6 +479,8 @@ CARD = Card(
     aliases=(
         "triplet",
         "triplet_loss",
+        "facenet",
+        "facenet_loss",
         "triplet_hard_loss",
         "triplet_semi_hard_loss",
         "batch_all_triplet_loss",

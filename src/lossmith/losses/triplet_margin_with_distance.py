@@ -247,10 +247,6 @@ CARD = Card(
     minimiser=PLAIN.minimiser,
     use=(
         Text(
-            "FaceNet as published, for faces: squared distances of unit vectors with a margin of 0.2.",
-            "按论文复现人脸识别的 FaceNet：单位向量的平方距离，间隔 0.2。",
-        ),
-        Text(
             "Embeddings that are searched by cosine: write $1 - \\cos$, so that training and search agree.",
             "按余弦检索的嵌入：距离取 $1 - \\cos$，使训练与检索一致。",
         ),
@@ -261,9 +257,10 @@ CARD = Card(
     ),
     avoid=(
         Text(
-            "A p-norm: TripletMarginLoss(p=...) is the same and runs in one kernel; a function of one's own runs step "
-            "by step.",
-            "距离就是 p 范数时：TripletMarginLoss(p=...) 结果相同，且由一个融合核算完；自定义函数只能逐步执行。",
+            "A p-norm, its square, or unit vectors (FaceNet): TripletMarginLoss has them as p, squared and normalize, "
+            "in one kernel; a function of one's own runs step by step.",
+            "距离就是 p 范数、其平方或单位向量的距离（FaceNet）时：TripletMarginLoss 以 p、squared 与 normalize 提供，"
+            "且由一个融合核算完；自定义函数只能逐步执行。",
         ),
         Text(
             "A negated dot product of vectors that are not normalised: it has no least value, and longer vectors meet "
@@ -332,12 +329,13 @@ CARD = Card(
     activation=PLAIN.activation,
     input="(N, D) x 3",
     target="-",
-    typical=Text("embeddings compared by cosine, FaceNet", "按余弦比较的嵌入、FaceNet"),
+    typical=Text("embeddings compared by cosine", "按余弦比较的嵌入"),
     siblings=(
         Sibling(
             "TripletMarginLoss",
             Text(
-                "The same for p-norms, with p and eps as numbers.", "同一损失，距离限于 p 范数，p 与 eps 为数值参数。"
+                "The same for p-norms, with p and eps as numbers, and for their squares.",
+                "同一损失，距离限于 p 范数及其平方，p 与 eps 为数值参数。",
             ),
         ),
         Sibling(
@@ -362,7 +360,7 @@ CARD = Card(
         "CVPR (2015)",
     ),
     curve=PLAIN.curve,
-    aliases=("triplet_margin_with_distance", "cosine_triplet_loss", "facenet", "facenet_loss"),
+    aliases=("triplet_margin_with_distance", "cosine_triplet_loss"),
 )
 
 
