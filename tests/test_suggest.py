@@ -58,6 +58,19 @@ def test_class_weight_balances_the_classes() -> None:
     assert (torch.bincount(torch.as_tensor(labels)) * weight).tolist() == pytest.approx([10 / 3] * 3)
 
 
+@pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.999, 1 - 1e-9])
+def test_class_weight_by_the_effective_number_of_samples(beta: float) -> None:
+    """As Cui et al. write it, but for the scale: here the mean weight of a row is 1, there that of a class."""
+    counts = [60, 30, 1]
+    weight = suggest.class_weight([c for c, n in enumerate(counts) for _ in range(n)], beta=beta)
+    effective = [sum(beta**k for k in range(n)) for n in counts]  # the geometric series
+    theirs = torch.tensor([1 / e for e in effective])
+    assert (weight / weight[0]).tolist() == pytest.approx((theirs / theirs[0]).tolist(), rel=1e-5)
+    assert (torch.tensor(counts) * weight).sum().item() == pytest.approx(91, rel=1e-5)
+    if beta > 0.99999:
+        assert weight.tolist() == pytest.approx([91 / (3 * n) for n in counts], rel=1e-5)
+
+
 def test_a_tensor_of_any_shape_and_rows_in_two_dimensions() -> None:
     residuals = torch.arange(12.0).reshape(3, 2, 2)
     assert suggest.delta(residuals) == suggest.delta(residuals.flatten())
@@ -135,6 +148,7 @@ def test_the_cosine_margin_is_the_median_of_the_unlike_between_0_and_a_half(unli
         (lambda: suggest.class_weight([0.5]), "labels hold 0.5, expected whole numbers from 0"),
         (lambda: suggest.class_weight([0, 1, 4], classes=3), "tell of 5 classes, more than classes=3"),
         (lambda: suggest.class_weight([]), "labels hold no value"),
+        (lambda: suggest.class_weight([0, 1], beta=1.1), "beta is 1.1, expected a number from 0 to 1"),
         (lambda: suggest.cosine_margin([[1.0]], [[1.0]], [0]), "label holds 0, expected 1 for alike and -1 for unlike"),
         (lambda: suggest.cosine_margin([[1.0]], [[1.0]], [1]), r"no pair is unlike \(label -1\)"),
         (lambda: suggest.cosine_margin([1.0], [1.0], [1]), r"shapes \(1,\), \(1,\) and \(1,\), expected \(N, D\)"),

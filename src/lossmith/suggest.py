@@ -85,35 +85,51 @@ def pos_weight(targets: Any) -> Tensor:
     return ((len(columns) - positives).clamp(min=1) / positives.clamp(min=1)).float()
 
 
-def class_weight(labels: Any, classes: int | None = None) -> Tensor:
+def class_weight(labels: Any, classes: int | None = None, beta: float = 1.0) -> Tensor:
     r"""The weight :math:`n / (K n_c)` for each of K classes: in sum, all classes then weigh the same, and the mean
     weight of a row is 1.
 
-    For the ``weight`` of :class:`lossmith.CrossEntropyLoss`. A class without a row counts as one row.
+    With a ``beta`` below 1 the number of rows :math:`n_c` is replaced by the effective number
+    :math:`E_c = (1 - \beta^{n_c}) / (1 - \beta)` of Cui et al., as rows are alike and a new one adds less and less:
+    the weights go as :math:`1 / E_c`, and again the mean weight of a row is 1. Their betas are 0.9 to 0.9999: classes
+    of many more than :math:`1 / (1 - \beta)` rows weigh alike; at 0 all do.
+
+    For the ``weight`` of :class:`lossmith.CrossEntropyLoss` and :class:`lossmith.FocalLoss`. A class without a row
+    counts as one row.
+
+    Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (2019), equations 2 and 4.
 
     Args:
         labels: class numbers from 0, of any shape; or names, whose classes are then in sorted order.
         classes: how many there are; by default as many as the labels tell: the largest number plus one, or the
             different names.
+        beta: from 0 to 1, which is the limit: every row counts in full.
 
     Returns:
         A float32 tensor of shape (K).
 
     Raises:
-        ValueError: there are no labels, a number is no whole number from 0 to K - 1, or K is fewer than the names.
+        ValueError: there are no labels, a number is no whole number from 0 to K - 1, K is fewer than the names, or beta
+            is not from 0 to 1.
 
     >>> import lossmith
     >>> lossmith.suggest.class_weight([0, 0, 0, 1])
     tensor([0.6667, 2.0000])
     >>> lossmith.suggest.class_weight(["cat", "dog", "cat", "cat"])
     tensor([0.6667, 2.0000])
+    >>> lossmith.suggest.class_weight([0, 0, 0, 1], beta=0.5)  # 1 / 1.75 and 1, times 4 / (3 / 1.75 + 1)
+    tensor([0.8421, 1.4737])
     """
+    if not 0 <= beta <= 1:
+        raise ValueError(f"class_weight: beta is {beta!r}, expected a number from 0 to 1; 0.999 is usual")
     numbers, found = _class_numbers(labels)
     many = found if classes is None else classes
     if many < found:
         raise ValueError(f"class_weight: the labels tell of {found} classes, more than classes={classes}")
     counts = torch.bincount(numbers, minlength=many).double()
-    return (len(numbers) / (many * counts.clamp(min=1))).float()
+    rows = counts.clamp(min=1)
+    effective = rows if beta == 1 else (1 - beta**rows) / (1 - beta)
+    return (len(numbers) / ((rows / effective).sum() * effective)).float()
 
 
 def cosine_margin(first: Any, second: Any, label: Any) -> float:
