@@ -56,12 +56,20 @@ def set_at(labels: Tensor, place: Any, label: int) -> Tensor:
 ROWS = 200
 WEIGHT = torch.linspace(0.5, 2.0, CLASSES)
 Loss = Callable[..., Tensor]
+
+
+def distillation_loss(x: Tensor, y: Tensor, **keywords: Any) -> Tensor:
+    return LF.distillation_loss(x, x.detach().flip(1), y, **keywords)
+
+
 ROWWISE: dict[str, tuple[Loss, Arguments]] = {
     "cross_entropy": (LF.cross_entropy, {}),
     "smoothed": (LF.cross_entropy, {"label_smoothing": 0.1}),
     "weighted": (LF.cross_entropy, {"weight": WEIGHT}),
     "nll": (LF.nll_loss, {}),
     "weighted nll": (LF.nll_loss, {"weight": WEIGHT}),
+    "distillation": (distillation_loss, {}),
+    "weighted distillation": (distillation_loss, {"weight": WEIGHT, "divergence": "js"}),
     "multi_margin": (LF.multi_margin_loss, {}),
     "weighted multi_margin": (LF.multi_margin_loss, {"weight": WEIGHT, "p": 2}),
 }

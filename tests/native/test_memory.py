@@ -67,6 +67,7 @@ OF_SAMPLE = {
         "cross_entropy",
         "cross_entropy-smoothed images",
         "cross_entropy-probabilities",
+        "distillation_loss",
         "multilabel_margin_loss",
         "multilabel_soft_margin_loss",
         "cosine_embedding_loss",
@@ -162,6 +163,15 @@ UNCOPIED: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], list[s
         lambda: {"input": image(2, 6, 9), "target": image(2, 6, 9).softmax(-1), "dim": -1},
         ["input", "target"],
     ),
+    "teachers of strided rows": (
+        LF.distillation_loss,
+        lambda: {
+            "input": image(7, 40)[:, 3:30],
+            "teacher": image(27, 7).T,
+            "target": torch.ones(7, dtype=torch.int64),
+        },
+        ["input", "teacher"],
+    ),
     "margins of strided rows": (
         LF.multi_margin_loss,
         lambda: {"input": image(7, 40)[:, 3:30], "target": torch.ones(7, dtype=torch.int64)},
@@ -240,6 +250,7 @@ ROWS: dict[str, tuple[Callable[..., Tensor], Callable[[Tensor], Arguments], str]
         "input",
     ),
     "probabilities": (LF.cross_entropy, lambda x: {"input": torch.ones_like(x), "target": x}, "target"),
+    "teachers": (LF.distillation_loss, lambda x: {"input": torch.ones_like(x), "teacher": x, "target": None}, "teacher"),
     "picks": (LF.nll_loss, lambda x: {"input": x, "target": torch.tensor([1, 4, 2])}, "input"),
     "margins": (LF.multi_margin_loss, lambda x: {"input": x, "target": torch.tensor([1, 4, 2])}, "input"),
     "sets": (

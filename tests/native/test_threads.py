@@ -76,6 +76,21 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
         lambda: {"input": logits(900, 100), "target": logits(900, 100).softmax(1)},
         ("input", "target"),
     ),
+    "a teacher and labels": (
+        LF.distillation_loss,
+        lambda: {
+            "input": logits(130, 1000),
+            "teacher": logits(130, 1000).flip(1),
+            "target": labels(130, classes=1000),
+            "weight": logits(1000).abs(),
+        },
+        ("input", "teacher"),
+    ),
+    "a teacher of images": (
+        LF.distillation_loss,
+        lambda: {"input": logits(3, 11, 70, 60), "teacher": logits(3, 11, 70, 60).flip(1), "divergence": "js"},
+        ("input", "teacher"),
+    ),
     "margins": (
         LF.multi_margin_loss,
         lambda: {"input": logits(900, 100), "target": labels(900, classes=100), "p": 2},

@@ -88,7 +88,7 @@ def kl_div(
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty, size_average, reduce)
     alike = checks.alike(input, target)
     if not alike:
-        _floating(loss, input=input, target=target)
+        floating(loss, input=input, target=target)
         checks.broadcastable(loss, input=input, target=target)
         checks.outer_broadcast(loss, how.reduction, input=input, target=target)
     # torch divides a batchmean by the input's first size, even where the target broadcasts it to another
@@ -96,7 +96,8 @@ def kl_div(
     return pointwise(loss, kl_of_logs if log_target else kl, (input, target), (), how, batch=batch, alike=alike)
 
 
-def _floating(loss: str, **tensors: Tensor) -> None:
+def floating(loss: str, **tensors: Tensor) -> None:
+    """Raises torch's RuntimeError, in better words, unless all are of a floating dtype."""
     for name, tensor in tensors.items():
         checks.tensor(loss, name, tensor)
         if not tensor.is_floating_point():
@@ -333,6 +334,14 @@ CARD = Card(
     typical=Text("distillation, matching distributions", "知识蒸馏、分布匹配"),
     siblings=(
         Sibling(
+            "DistillationLoss",
+            Text(
+                "From the logits of a teacher and a student: softens both, restores the size of the gradient, averages "
+                "over rows and mixes in labels.",
+                "直接接收教师与学生的 logits：软化两边、恢复梯度大小、按行平均，并可与标签损失混合。",
+            ),
+        ),
+        Sibling(
             "CrossEntropyLoss",
             Text(
                 "With soft targets, the divergence plus the entropy of the target: the same gradient, but its least "
@@ -373,8 +382,6 @@ CARD = Card(
         "kullback_leibler_divergence",
         "relative_entropy",
         "rel_entr",
-        "distillation",
-        "distillation_loss",
     ),
 )
 
