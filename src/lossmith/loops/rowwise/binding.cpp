@@ -51,15 +51,15 @@ double total(void (*kernel)(const RowwiseCall&), RowwiseCall& call, bool& outsid
 // The loss into `value`, divided by what `counting` says and by `divisor` (0: each row's stays by itself), and its
 // gradients times `scale`, divided likewise.
 int rowwise(int loss, bool wide, nb::handle input, int dim, nb::handle target, nb::handle class_weight,
-            nb::handle ignored, double smoothing, double margin, int power, const nb::tuple& factors, nb::handle mask,
-            int counting, double divisor, double scale, nb::handle value, nb::handle gradient,
-            nb::handle target_gradient, int threads) {
+            nb::handle ignored, double smoothing, double gamma, double margin, int power, const nb::tuple& distillation,
+            const nb::tuple& factors, nb::handle mask, int counting, double divisor, double scale, nb::handle value,
+            nb::handle gradient, nb::handle target_gradient, int threads) {
     RowwiseCall call;
-    if (loss < 0 || loss > static_cast<int>(RowLoss::margins_of_set)) throw nb::value_error("no such loss");
+    if (loss < 0 || loss > static_cast<int>(RowLoss::focal_probabilities)) throw nb::value_error("no such loss");
     call.loss = static_cast<RowLoss>(loss);
-    const bool labelled = call.loss != RowLoss::softmax_probabilities && call.loss != RowLoss::margins_of_set;
+    const bool labelled = !takes_numbers(call.loss) && call.loss != RowLoss::margins_of_set;
     call.wide = wide;
-    call.smoothing = smoothing, call.margin = margin, call.power = power, call.scale = scale;
+    call.smoothing = smoothing, call.gamma = gamma, call.margin = margin, call.power = power, call.scale = scale;
     if (!ignored.is_none()) call.ignores = true, call.ignored = nb::cast<std::int64_t>(ignored);
 
     const DLTensor scores = view_of(input), aims = view_of(target), result = view_of(value);
@@ -83,13 +83,23 @@ int rowwise(int loss, bool wide, nb::handle input, int dim, nb::handle target, n
         layout.add(keep->view, out);
         step = keep->step;
     };
-    if (labelled) {
-        if (dtype_of(aims) < Dtype::i8 || dtype_of(aims) == Dtype::boolean) throw nb::type_error("labels are integers");
-        if (aims.ndim != rows.view.ndim || !std::equal(aims.shape, aims.shape + aims.ndim, rows.view.shape))
+    const auto add_labels = [&](const DLTensor& view) {
+        if (dtype_of(view) < Dtype::i8 || dtype_of(view) == Dtype::boolean) throw nb::type_error("labels are integers");
+        if (view.ndim != rows.view.ndim || !std::equal(view.shape, view.shape + view.ndim, rows.view.shape))
             throw nb::value_error("there must be one label for each row");
-        layout.add(aims, call.target);
+        layout.add(view, call.labels);
+    };
+    if (labelled) {
+        add_labels(aims);
     } else {
         add(aims, call.target, call.target_step, others[0]);
+    }
+    if (call.loss == RowLoss::distillation) {
+        if (!distillation[0].is_none()) add_labels(view_of(distillation[0]));
+        const int divergence = nb::cast<int>(distillation[1]);
+        if (divergence < 0 || divergence > static_cast<int>(Divergence::js)) throw nb::value_error("no such divergence");
+        call.distillation = {static_cast<Divergence>(divergence), nb::cast<double>(distillation[2]),
+                             nb::cast<double>(distillation[3]), nb::cast<double>(distillation[4])};
     }
     const auto add_gradient = [&](nb::handle given, Strided& out, std::int64_t& step, std::unique_ptr<Rows>& keep) {
         if (given.is_none()) return;
@@ -168,8 +178,8 @@ int rowwise(int loss, bool wide, nb::handle input, int dim, nb::handle target, n
 
 void bind_rowwise(nb::module_& module) {
     module.def("rowwise", &rowwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
-               nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg(), nb::arg(),
-               nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg());
+               nb::arg().none(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(),
+               nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg().none(), nb::arg().none(), nb::arg());
 }
 
 }  // namespace lossmith

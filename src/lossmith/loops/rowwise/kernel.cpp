@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "distillation.h"
+#include "focal.h"
 #include "lossmith/native/parallel.h"
 #include "rows.h"
 
@@ -27,9 +29,11 @@ inline T softmax_labels(const RowwiseCall& call, const Row<T>& row) {
     const double others = exponentials(row.x, n, greatest, row.e, y);
     const double rest = others + expm1(static_cast<double>(lead));
     const double log_total = log1p(rest), surprisal = log_total - static_cast<double>(lead);
+    const bool focal = call.loss == RowLoss::focal_labels;
+    const auto [cost, steepness] = focal ? focused(call, surprisal) : std::array{surprisal, 1.0};
     const double a = (1 - call.smoothing) * static_cast<double>(row.own), b = call.smoothing / static_cast<double>(n);
     const T* const weight = static_cast<const T*>(call.class_weight);
-    double value = a * surprisal;
+    double value = a * cost;
     if (b > 0) {
         const T* const x = row.x;
         const std::size_t size = static_cast<std::size_t>(n);
@@ -38,7 +42,7 @@ inline T softmax_labels(const RowwiseCall& call, const Row<T>& row) {
         value += b * (call.weight_sum * log_total + below);
     }
     if (row.g) {
-        const double total = 1 + rest, c = static_cast<double>(row.coefficient);
+        const double total = 1 + rest, c = static_cast<double>(row.coefficient) * steepness;
         const T slope = static_cast<T>((a + b * call.weight_sum) / total * c), share = static_cast<T>(b * c);
         if (b > 0) {
             for (Index i = 0; i < n; ++i) row.g[i] = row.e[i] * slope - (weight ? share * weight[i] : share);
@@ -186,10 +190,10 @@ inline void softmax_labels(const RowwiseCall& call, Tile<T>& tile, const Side<T>
     const T* const weight = static_cast<const T*>(call.class_weight);
     const T a = static_cast<T>(1 - call.smoothing), b = static_cast<T>(call.smoothing / static_cast<double>(n));
     const T all = static_cast<T>(call.weight_sum);
-    alignas(64) T greatest[TILE], lead[TILE], slope[TILE], share[TILE], on_label[TILE], below[TILE];
+    alignas(64) T greatest[TILE], lead[TILE], slope[TILE], share[TILE], on_label[TILE], below[TILE], surprisal[TILE];
     alignas(64) double others[TILE];
     for (Index i = 0; i < w; ++i) others[i] = 0, below[i] = T(0);
-    greatest_of(side, n, w, greatest);
+    greatest_of(side.x, side.x_step, n, w, greatest);
     for (Index i = 0; i < w; ++i) {
         lead[i] = side.x[tile.label[i] * side.x_step + i] - greatest[i];
     }
@@ -210,14 +214,24 @@ inline void softmax_labels(const RowwiseCall& call, Tile<T>& tile, const Side<T>
 #pragma GCC ivdep
     for (Index i = 0; i < w; ++i) {
         const T rest = static_cast<T>(others[i] + static_cast<double>(expm1(lead[i])));
-        const T log_total = log1p(rest), surprisal = log_total - lead[i], total = T(1) + rest;
+        const T log_total = log1p(rest), total = T(1) + rest;
+        surprisal[i] = log_total - lead[i];
         const T coefficient = tile.factor[i] * scale, of_label = a * tile.own[i];
-        const T value = of_label * surprisal + (b > T(0) ? b * (all * log_total + below[i]) : T(0));
+        const T value = of_label * surprisal[i] + (b > T(0) ? b * (all * log_total + below[i]) : T(0));
         tile.value[i] = tile.used[i] ? value * tile.factor[i] : T(0);
         slope[i] = tile.used[i] ? (of_label + b * all) * coefficient / total : T(0);
         share[i] = tile.used[i] ? b * coefficient : T(0);
-        const T p = exp(-surprisal);
-        on_label[i] = coefficient * (of_label * expm1(-surprisal) + b * all * p);
+        const T p = exp(-surprisal[i]);
+        on_label[i] = coefficient * (of_label * expm1(-surprisal[i]) + b * all * p);
+    }
+    if (call.loss == RowLoss::focal_labels) {
+        T* const cost = surprisal;
+        T steepness[TILE];
+        focused(call, w, cost, steepness);
+        for (Index i = 0; i < w; ++i) {
+            tile.value[i] = tile.used[i] ? tile.own[i] * cost[i] * tile.factor[i] : T(0);
+            slope[i] *= steepness[i], on_label[i] *= steepness[i];
+        }
     }
     if (!side.g) return;
     for (Index c = 0; c < n; ++c) {
@@ -248,7 +262,7 @@ inline void softmax_probabilities(const RowwiseCall& call, Tile<T>& tile, const 
         total[i] = value[i] = mass[i] = 0;
         coefficient[i] = tile.factor[i] * scale;
     }
-    greatest_of(side, n, w, greatest);
+    greatest_of(side.x, side.x_step, n, w, greatest);
     T room[TILE];
     for (Index c = 0; c < n; ++c) {
         const T* const x = side.x + c * side.x_step;
@@ -334,20 +348,23 @@ inline bool row_by_row(const RowwiseCall& call, Tile<T>& tile, T* const scratch)
             row.q_gradient = call.target_gradient.dtype == OWN<T> && call.target_gradient_step == 1
                                  ? reinterpret_cast<T*>(of_target)
                                  : q_gradient;
+        row.room = q_gradient + n;
         T value = T(0);
-        switch (call.loss) {
-            case RowLoss::softmax_labels: value = softmax_labels(call, row); break;
-            case RowLoss::softmax_probabilities: {
-                const char* const given = row_of(call.target, call.rows, tile, i);
-                if (call.target.dtype == OWN<T> && call.target_step == 1) {
-                    row.q = reinterpret_cast<const T*>(given);
-                } else {
-                    load<T>(given, call.target.dtype, call.target_step, static_cast<std::size_t>(n), q);
-                    row.q = q;
-                }
-                value = softmax_probabilities(call, row);
-                break;
+        if (takes_numbers(call.loss)) {
+            const char* const given = row_of(call.target, call.rows, tile, i);
+            if (call.target.dtype == OWN<T> && call.target_step == 1) {
+                row.q = reinterpret_cast<const T*>(given);
+            } else {
+                load<T>(given, call.target.dtype, call.target_step, static_cast<std::size_t>(n), q);
+                row.q = q;
             }
+        }
+        switch (call.loss) {
+            case RowLoss::softmax_labels:
+            case RowLoss::focal_labels: value = softmax_labels(call, row); break;
+            case RowLoss::softmax_probabilities: value = softmax_probabilities(call, row); break;
+            case RowLoss::distillation: value = distillation<T>(call, row); break;
+            case RowLoss::focal_probabilities: value = focal_probabilities(call, row); break;
             case RowLoss::margin_to_label: value = margin_to_label(call, row); break;
             case RowLoss::margins_of_set:
                 row.e = e;
@@ -470,13 +487,20 @@ inline void across_rows(const RowwiseCall& call, Tile<T>& tile, T* const scratch
     Side<T> side{};
     side.x = side_by_side(call, tile, call.input, call.input_step, scratch, side.x_step);
     side.g = place_of(call, tile, call.gradient, call.gradient_step, scratch + room, side.g_step);
-    if (call.loss == RowLoss::softmax_labels) {
+    if (takes_labels(call.loss)) {
         softmax_labels(call, tile, side, static_cast<T>(call.scale));
     } else {
         side.q = side_by_side(call, tile, call.target, call.target_step, scratch + 2 * room, side.q_step);
         side.q_gradient = place_of(call, tile, call.target_gradient, call.target_gradient_step, scratch + 3 * room,
                                    side.q_gradient_step);
-        softmax_probabilities(call, tile, side, static_cast<T>(call.scale));
+        side.room = scratch + 4 * room;
+        if (call.loss == RowLoss::distillation) {
+            distillation<T>(call, tile, side, static_cast<T>(call.scale));
+        } else if (call.loss == RowLoss::focal_probabilities) {
+            focal_probabilities(call, tile, side, static_cast<T>(call.scale));
+        } else {
+            softmax_probabilities(call, tile, side, static_cast<T>(call.scale));
+        }
         if (side.q_gradient == scratch + 3 * room)
             put_back(call, tile, call.target_gradient, call.target_gradient_step, side.q_gradient);
     }

@@ -7,7 +7,19 @@
 
 namespace lossmith {
 
-enum class RowLoss : int { softmax_labels, softmax_probabilities, pick, margin_to_label, margins_of_set };
+enum class RowLoss : int { softmax_labels, softmax_probabilities, pick, margin_to_label, margins_of_set, distillation,
+                           focal_labels, focal_probabilities };
+
+// Of a teacher's distribution and a student's: of the teacher from the student, of the student from the teacher, or of
+// each from a mixture of both, in which the teacher has the share beta.
+enum class Divergence : int { forward, reverse, js };
+
+struct Distillation {
+    Divergence divergence = Divergence::forward;
+    double temperature = 1;
+    double alpha = 1;  // the share of the divergence; the rest is that of the labels
+    double beta = 0.5;
+};
 
 // Functions here are static: each build of the kernels must have its own.
 
@@ -24,14 +36,16 @@ struct RowwiseCall {
     std::int64_t classes = 0;
     Strided input;               // seen over the rows; the steps are from class to class
     std::int64_t input_step = 1;
-    Strided target;              // labels, or a number for each class
+    Strided labels;              // of the rows, for losses that have them
+    Strided target;              // a number for each class, for losses that have those
     std::int64_t target_step = 1;
     const void* class_weight = nullptr;  // of the compute type
     double weight_sum = 0;               // of all classes; their number without weights
     bool ignores = false;
     std::int64_t ignored = 0;
-    double smoothing = 0, margin = 1;
+    double smoothing = 0, margin = 1, gamma = 0;
     int power = 1;
+    Distillation distillation;
     int factors = 0;
     Strided factor[2];           // multiply the loss of a row and its gradient
     Strided mask;                // bool, for each row; what is False there is never looked at
@@ -62,18 +76,28 @@ static inline std::int64_t pieces_of(const RowwiseCall& call) {
     return (call.rows.count + rows - 1) / rows;
 }
 
+// Whether a softmax is taken against labels; against a number for each class.
+static inline bool takes_labels(const RowLoss loss) {
+    return loss == RowLoss::softmax_labels || loss == RowLoss::focal_labels;
+}
+static inline bool takes_numbers(const RowLoss loss) {
+    return loss == RowLoss::softmax_probabilities || loss == RowLoss::focal_probabilities || loss == RowLoss::distillation;
+}
+
 // Whether vectors run across the rows of a tile: they lie side by side, or are short.
 static inline bool runs_across(const RowwiseCall& call) {
-    if (call.loss != RowLoss::softmax_labels && call.loss != RowLoss::softmax_probabilities) return false;
+    if (!takes_labels(call.loss) && !takes_numbers(call.loss)) return false;
     if (call.rows.count < 8) return false;
     if (call.input_step == 1 || call.classes == 1) return call.classes < FEW_CLASSES;
     return call.input.stride[call.rows.dims - 1] == 1;
 }
 
-// Room for the input, the target and both gradients of a tile, or for a few rows.
+// Room for the input, the target and both gradients of a tile, and for up to three numbers more for each class; or
+// for a few rows.
 static inline std::int64_t scratch_of(const RowwiseCall& call) {
     if (call.loss == RowLoss::pick) return 0;
-    const std::int64_t rows = runs_across(call) ? 4 * TILE : 8;
+    const std::int64_t tiles = call.loss == RowLoss::distillation ? 7 : call.loss == RowLoss::focal_probabilities ? 5 : 4;
+    const std::int64_t rows = runs_across(call) ? tiles * TILE : 8;
     return (rows * call.classes + 64) * static_cast<std::int64_t>(sizeof(double));
 }
 

@@ -12,10 +12,29 @@ from ...backend import native
 from ...native import core
 from ...reduction import Reduction, reduce, wants_gradient
 from ..fused import empty_number, fused, widened
+from .distillation import Distillation
 from .labels import ClassLabels, class_labels
 
-Kind = Literal["softmax_labels", "softmax_probabilities", "pick", "margin_to_label", "margins_of_set"]
-_KINDS = {"softmax_labels": 0, "softmax_probabilities": 1, "pick": 2, "margin_to_label": 3, "margins_of_set": 4}
+Kind = Literal[
+    "softmax_labels",
+    "softmax_probabilities",
+    "pick",
+    "margin_to_label",
+    "margins_of_set",
+    "distillation",
+    "focal_labels",
+    "focal_probabilities",
+]
+_KINDS = {
+    "softmax_labels": 0,
+    "softmax_probabilities": 1,
+    "pick": 2,
+    "margin_to_label": 3,
+    "margins_of_set": 4,
+    "distillation": 5,
+    "focal_labels": 6,
+    "focal_probabilities": 7,
+}
 
 _NUMBER, _ROWS, _CLASS_WEIGHTS = range(3)  # what a kernel's sum is divided by
 _OUTSIDE, _EMPTY = 1, 2  # what a kernel returns besides 0
@@ -70,8 +89,10 @@ def rowwise(
     weight_in_mean: bool = False,
     ignore_index: int | None = None,
     smoothing: float = 0.0,
+    gamma: float = 0.0,
     margin: float = 1.0,
     power: int = 1,
+    distillation: Distillation | None = None,
     unfit: str = "",
     alike: int = 0,
 ) -> Tensor:
@@ -82,21 +103,22 @@ def rowwise(
     """
     if not torch.compiler.is_compiling():
         extras: tuple[Tensor, ...] = ()
-        if weight is not None or how.sample_weight is not None or how.mask is not None:
-            extras, alike = tuple([t for t in (how.sample_weight, how.mask, weight) if t is not None]), 0
+        labels = None if distillation is None else distillation.labels
+        if weight is not None or how.sample_weight is not None or how.mask is not None or labels is not None:
+            extras, alike = tuple([t for t in (how.sample_weight, how.mask, labels, weight) if t is not None]), 0
             if weight is not None and weight.requires_grad and torch.is_grad_enabled():
                 unfit = "the class weights want a gradient"
         if not alike and (input.dim() == 0 or input.shape[dim] == 0):
             unfit = "there are no classes"
         if native(loss, (input, target, *extras), unfit, alike):
-            call = _Call(kind, dim, steps, dtypes, ignore_index, smoothing, margin, power, weight is not None)
-            call.masked = how.mask is not None
+            call = _Call(kind, dim, steps, dtypes, ignore_index, smoothing, gamma, margin, power, weight is not None)
+            call.masked, call.distillation = how.mask is not None, distillation
             in_torch = False
             if extras or how.normalizer is not None:
                 shape = input.shape[:dim] + input.shape[dim + 1 :]
                 checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
                 checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
-                in_torch = wants_gradient(how) or (how.normalizer == "weight" and kind == "softmax_probabilities")
+                in_torch = wants_gradient(how) or (how.normalizer == "weight" and "probabilities" in kind)
             if how.reduction == "sum":
                 call.divisor = 1.0
             elif how.reduction != "none" and not in_torch:
@@ -144,7 +166,10 @@ class _NothingCounts(Exception):
 
 @dataclass(slots=True)
 class _Call:
-    """One call of the kernel. Its tensors are the input, the target, the factors, the mask and the class weights."""
+    """One call of the kernel.
+
+    Its tensors are the input, the target, the factors, the mask, the labels of distillation and the class weights.
+    """
 
     kind: Kind
     dim: int
@@ -152,6 +177,7 @@ class _Call:
     dtypes: tuple[torch.dtype, torch.dtype]
     ignore_index: int | None
     smoothing: float
+    gamma: float
     margin: float
     power: int
     weighted: bool
@@ -160,6 +186,7 @@ class _Call:
     factors: bool = False
     """Whether there is a sample weight."""
     masked: bool = False
+    distillation: Distillation | None = None
     bare: bool = False
     """Whether weighing and reducing are left to torch."""
 
@@ -175,6 +202,10 @@ class _Call:
         at = 2 + self.factors
         factors: tuple[Any, ...] = tuple(tensors[2:at])
         mask = tensors[at] if self.masked else None
+        distillation: tuple[Any, ...] = ()
+        if self.distillation is not None:
+            labelled = self.distillation.labels is not None
+            distillation = (tensors[at + self.masked] if labelled else None, *self.distillation.settings)
         weight = tensors[-1] if self.weighted else None
         counting, divisor, scale = self.counting, self.divisor, 1.0
         if upstream is None and not self.reduced:
@@ -198,8 +229,10 @@ class _Call:
             weight,
             self.ignore_index,
             self.smoothing,
+            self.gamma,
             self.margin,
             self.power,
+            distillation,
             factors,
             mask,
             counting,

@@ -52,19 +52,18 @@ inline bool prepare(const RowwiseCall& call, const Index begin, const Index end,
     if (count > end - begin) count = end - begin;
     tile.count = count > TILE ? TILE : count;
     bool inside = true;
-    const bool labelled = call.loss != RowLoss::softmax_probabilities && call.loss != RowLoss::margins_of_set;
     const T* const weight = static_cast<const T*>(call.class_weight);
     for (Index i = 0; i < tile.count; ++i) {
         tile.used[i] = !call.mask.data || *row_of(call.mask, rows, tile, i);
         tile.factor[i] = tile.own[i] = T(1);
         tile.label[i] = 0;
     }
-    if (labelled) {
-        const char* const from = row_of(call.target, rows, tile, 0);
-        const Index step = call.target.stride[inner];
+    if (call.labels.data) {
+        const char* const from = row_of(call.labels, rows, tile, 0);
+        const Index step = call.labels.stride[inner];
         for (Index i = 0; i < tile.count; ++i) {
             if (!tile.used[i]) continue;
-            const Index label = index_at(from, call.target.dtype, i * step);
+            const Index label = index_at(from, call.labels.dtype, i * step);
             if (call.ignores && label == call.ignored) {
                 tile.used[i] = false;
             } else if (label < 0 || label >= call.classes) {
@@ -127,10 +126,11 @@ inline double exponentials(const T* const x, const Index n, const T greatest, T*
 template <typename T>
 struct Row {
     const T* x;
-    const T* q;  // probabilities
+    const T* q;  // probabilities, or the scores of a teacher
     T* g;
     T* q_gradient;
     T* e;
+    T* room;  // for three rows more
     Index label;
     T own, coefficient;
 };
@@ -148,14 +148,15 @@ struct Side {
     Index g_step;
     T* q_gradient;
     Index q_gradient_step;
+    T* room;  // for three tiles, of step TILE
 };
 
 // The greatest score of each row; 0 if all are -inf.
 template <typename T>
-inline void greatest_of(const Side<T>& side, const Index classes, const Index rows, T* const greatest) {
+inline void greatest_of(const T* const scores, const Index step, const Index classes, const Index rows, T* const greatest) {
     for (Index i = 0; i < rows; ++i) greatest[i] = -infinity<T>;
     for (Index c = 0; c < classes; ++c) {
-        const T* const x = side.x + c * side.x_step;
+        const T* const x = scores + c * step;
 #pragma GCC ivdep
         for (Index i = 0; i < rows; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
     }
