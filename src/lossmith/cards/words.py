@@ -20,6 +20,7 @@ FAMILIES: Mapping[Family, Text] = {
 OPTIMA: Mapping[Optimum, Text] = {
     "mean": Text("the mean of the targets", "目标的均值"),
     "median": Text("the median of the targets", "目标的中位数"),
+    "quantile": Text("the quantile asked for of the targets (default: the median)", "目标的指定分位数（默认为中位数）"),
     "between median and mean": Text("between the median and the mean of the targets", "介于目标的中位数与均值之间"),
     "logarithm of the mean": Text("the logarithm of the targets' mean", "目标均值的对数"),
     "mean and variance": Text("the mean and the variance of the targets", "目标的均值与方差"),
@@ -33,6 +34,7 @@ DOMAINS: Mapping[str, Text] = {
     "log-probabilities": Text("log-probabilities over the classes", "各类别的对数概率"),
     "probabilities": Text("probabilities over the classes", "各类别的概率"),
     "labels": Text("class labels", "类别标签"),
+    "group labels": Text("any integers: equal ones belong together", "任意整数，相等者为同一组"),
     "label sets": Text("sets of labels, padded with -1", "以 -1 填充的标签集合"),
     "signs": Text("-1 and 1", "-1 和 1"),
     "label sequences": Text("sequences of labels", "标签序列"),
@@ -43,6 +45,7 @@ DENOMINATORS: Mapping[str, Text] = {
     "elements": Text("the number of elements", "元素个数"),
     "rows": Text("the number of rows", "行数"),
     "samples": Text("the number of samples", "样本数"),
+    "regions": Text("the number of regions", "区域数"),
     "weights": Text(
         "the sum of the weights where `weight` is given, else the count",
         "给出 `weight` 时为权重之和，否则为个数",
@@ -59,7 +62,7 @@ def tested(facts: Facts, arguments: Mapping[str, Any]) -> Iterator[tuple[Text, T
     """
     yield (
         Text("convex", "凸性"),
-        Text("yes, in the prediction", "关于预测值是凸的") if facts.convex else Text("no", "非凸"),
+        _convexity(facts, arguments),
     )
     yield (
         Text("gradient", "梯度"),
@@ -71,6 +74,13 @@ def tested(facts: Facts, arguments: Mapping[str, Any]) -> Iterator[tuple[Text, T
     yield Text("values of the prediction", "预测值的取值"), _domain(facts.prediction, arguments)
     yield Text("values of the target", "目标的取值"), _domain(facts.target, arguments)
     yield Text("mean divides by", "mean 的分母"), DENOMINATORS[facts.denominator]
+
+
+def _convexity(facts: Facts, arguments: Mapping[str, Any]) -> Text:
+    decided = callable(facts.convex)
+    convex = facts.convex(**arguments) if callable(facts.convex) else facts.convex
+    text = Text("yes, in the prediction", "关于预测值是凸的") if convex else Text("no", "非凸")
+    return Text(f"{text.en}, with these arguments", f"{text.zh}（就这些参数而言）") if decided else text
 
 
 def _bound(facts: Facts, arguments: Mapping[str, Any]) -> Text:
