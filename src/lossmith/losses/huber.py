@@ -237,6 +237,13 @@ CARD = Card(
                 "等于 delta 为无穷大时 Huber 损失的两倍：无离群点时效率最高，否则被离群点主导。",
             ),
         ),
+        Sibling(
+            "LogCoshLoss",
+            Text(
+                "Nearly the Huber loss with a delta of 1, and infinitely smooth; it has no delta to set.",
+                "接近 delta 为 1 的 Huber 损失，且无限光滑；没有 delta 可调。",
+            ),
+        ),
     ),
     sources=(
         'Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35 (1964)',

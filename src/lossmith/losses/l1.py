@@ -297,6 +297,14 @@ CARD = Card(
                 "在 beta 以内把尖点磨圆，远处保持 L1 的斜率 1；beta=0 即为 L1Loss。",
             ),
         ),
+        Sibling(
+            "QuantileLoss",
+            Text(
+                "Other quantiles than the median, and several at once: the two sides have different prices. At 0.5 it "
+                "is half of L1Loss.",
+                "学习中位数以外的分位数，且可一次学多个：两侧代价不同。0.5 时等于 L1Loss 的一半。",
+            ),
+        ),
     ),
     sources=(
         'Koenker and Bassett, "Regression Quantiles", Econometrica 46 (1978)',

@@ -153,7 +153,8 @@ def pointwise_rows(
 def _apart(operands: Sequence[Tensor | float]) -> tuple[tuple[Tensor, ...], tuple[float, ...]]:
     """The operands that are tensors, and the numbers, which come after them."""
     if type(operands[-1]) is float:
-        return _apart(operands[:-1])[0], (operands[-1],)
+        tensors, numbers = _apart(operands[:-1])
+        return tensors, (*numbers, operands[-1])
     return operands, ()  # type: ignore[return-value]
 
 
