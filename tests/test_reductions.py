@@ -131,6 +131,24 @@ def probabilities_case(weighted):
     return lambda **k: LF.cross_entropy(x, q, weight, **k), Elements((N, D), entries)
 
 
+def distillation_case(weighted):
+    x, t = numbers(N, C, D), numbers(N, C, D, seed=1)
+    y = torch.tensor([[0, 1], [2, 2], [1, -100], [0, 2]])
+    weight = torch.tensor([0.5, 2.0, 1.5], dtype=torch.float64) if weighted else None
+    w = [1.0] * C if weight is None else weight.tolist()
+    entries = {}
+    for n, d in itertools.product(range(N), range(D)):
+        label = y[n, d].item()
+        if label == -100:
+            entries[n, d] = (0.0, 0.0, 0.0, 0.0)
+            continue
+        log_p, log_q = (log_softmax([z / 3 for z in scores[n, :, d].tolist()]) for scores in (x, t))
+        divergence = sum(math.exp(b) * (b - a) for a, b in zip(log_p, log_q, strict=True))
+        loss = 0.4 * 9 * divergence - 0.6 * w[label] * log_softmax(x[n, :, d].tolist())[label]
+        entries[n, d] = (loss, 1.0, 1.0, w[label])
+    return lambda **k: LF.distillation_loss(x, t, y, 3.0, 0.4, weight, **k), Elements((N, D), entries)
+
+
 def multi_margin_case(weighted):
     x, y = numbers(N, C), [0, 2, 1, 1]
     weight = torch.tensor([0.5, 2.0, 1.5], dtype=torch.float64) if weighted else None
@@ -174,6 +192,7 @@ CASES = {
     "cross_entropy, smoothed": lambda weighted: labels_case(weighted, smoothing=0.2),
     "nll_loss": lambda weighted: labels_case(weighted, gather=True),
     "cross_entropy, probabilities": probabilities_case,
+    "distillation_loss": distillation_case,
     "multi_margin_loss": multi_margin_case,
     "multilabel_soft_margin_loss": soft_multilabel_case,
     "cosine_embedding_loss": cosine_case,
