@@ -38,6 +38,8 @@ ONE_OF_EACH = {
     "weighted labels": lambda x: LF.cross_entropy(x, torch.tensor([1, 2]), torch.tensor([0.5, 2.0, 1.0])),
     "probabilities": lambda x: LF.cross_entropy(x, torch.full_like(x, 1 / 3)),
     "a teacher": lambda x: LF.distillation_loss(x, torch.full_like(x, 1 / 3), torch.tensor([1, 2])),
+    "focal labels": lambda x: LF.focal_loss(x, torch.tensor([1, 2])),
+    "focal probabilities": lambda x: LF.focal_loss(x, x.new_tensor([0.9, 0.1, 0.0]).expand(2, 3), 0.7),
     "margins": lambda x: LF.multi_margin_loss(x, torch.tensor([1, 2])),
     "pairs": lambda x: LF.cosine_embedding_loss(x, torch.ones_like(x), torch.tensor([1.0, -1.0])),
     "triplets": lambda x: LF.triplet_margin_loss(x, torch.ones_like(x), -torch.ones_like(x)),

@@ -66,6 +66,8 @@ ROWWISE: dict[str, tuple[Loss, Arguments]] = {
     "cross_entropy": (LF.cross_entropy, {}),
     "smoothed": (LF.cross_entropy, {"label_smoothing": 0.1}),
     "weighted": (LF.cross_entropy, {"weight": WEIGHT}),
+    "focal": (LF.focal_loss, {}),
+    "weighted focal": (LF.focal_loss, {"weight": WEIGHT, "gamma": 0.7}),
     "nll": (LF.nll_loss, {}),
     "weighted nll": (LF.nll_loss, {"weight": WEIGHT}),
     "distillation": (distillation_loss, {}),

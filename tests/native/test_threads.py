@@ -91,6 +91,26 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
         lambda: {"input": logits(3, 11, 70, 60), "teacher": logits(3, 11, 70, 60).flip(1), "divergence": "js"},
         ("input", "teacher"),
     ),
+    "focal labels of many classes": (
+        LF.focal_loss,
+        lambda: {"input": logits(130, 1000), "target": labels(130, classes=1000), "gamma": 0.7},
+        ("input",),
+    ),
+    "focal labels of images": (
+        LF.focal_loss,
+        lambda: {"input": logits(3, 11, 70, 60), "target": labels(3, 70, 60, classes=11)},
+        ("input",),
+    ),
+    "focal probabilities": (
+        LF.focal_loss,
+        lambda: {"input": logits(900, 100), "target": logits(900, 100).softmax(1), "weight": logits(100).abs()},
+        ("input", "target"),
+    ),
+    "focal probabilities of images": (
+        LF.focal_loss,
+        lambda: {"input": logits(3, 11, 70, 60), "target": logits(3, 11, 70, 60).softmax(1), "gamma": 0.7},
+        ("input", "target"),
+    ),
     "margins": (
         LF.multi_margin_loss,
         lambda: {"input": logits(900, 100), "target": labels(900, classes=100), "p": 2},

@@ -53,8 +53,8 @@ def test_points_are_those_of_the_declared_domains(loss):
             "target": ("target", "log_target"),
         }.items():
             declared = getattr(loss.facts, role)
-            domain = declared(**arguments) if callable(declared) else declared
             for operand in points.keys() & set(operands):
+                domain = declared(**arguments) if callable(declared) else declared
                 assert is_within(list(points[operand]), domain), (formula, operand, domain)
 
 
