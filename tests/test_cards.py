@@ -53,8 +53,8 @@ def test_a_loss_without_a_card_is_refused():
         Loss(**arguments)
 
 
-def test_only_sequences_have_no_curve():
-    assert set(LOSSES) - set(WITH_CURVE) == {"ctc_loss", "ctc_loss_with_logits"}
+def test_only_sequences_and_batches_that_know_each_other_have_no_curve():
+    assert set(LOSSES) - set(WITH_CURVE) == {"ctc_loss", "ctc_loss_with_logits", "supcon_loss"}
 
 
 @each
@@ -227,6 +227,8 @@ def segment(case: Case, loss: Loss) -> Callable[[torch.Tensor], torch.Tensor]:
     def at(t: torch.Tensor) -> torch.Tensor:
         moved = {}
         for argument in loss.prediction:
+            if argument not in case.axes:
+                continue  # it is everybody's
             along = t.reshape([-1 if axis == "n" else 1 for axis in case.axes[argument]])
             moved[argument] = first[argument] + along * (other[argument] - first[argument])
         values = case.function(**(first | moved), reduction="none")
@@ -338,7 +340,12 @@ def scatter(loss: Loss, generator: torch.Generator) -> Scatter:
             lambda pair: function(pair[0].expand(n), target, pair[1].expand(n), reduction="none"),
             lambda pair: torch.stack([pair[0], pair[1].clamp(min=1e-3)]),
         )
-    best = {"mean": target.mean(), "median": target.median(), "logarithm of the mean": target.mean().log()}[optimum]
+    best = {
+        "mean": target.mean(),
+        "median": target.median(),
+        "quantile": target.median(),  # by default
+        "logarithm of the mean": target.mean().log(),
+    }[optimum]
     return Scatter(best, lambda x: function(x.expand(n), target, reduction="none"))
 
 

@@ -90,6 +90,6 @@ class Card:
     sources: tuple[str, ...]
     """Paper or page, in the form `Author, "Title", where (year)`."""
     curve: Curve | None
-    """None where no single number shows it, as for sequences."""
+    """None where no single number shows it, as for sequences and for batches whose rows know each other."""
     aliases: tuple[str, ...] = ()
     """What else it is called: by Keras, scikit-learn and others, in lower case with underscores."""

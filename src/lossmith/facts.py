@@ -30,10 +30,21 @@ UNIT = Interval(0.0, 1.0)
 NOT_NEGATIVE = Interval(0.0, float("inf"))
 
 Domain = (
-    Interval | Literal["log-probabilities", "probabilities", "labels", "label sets", "signs", "label sequences", "none"]
+    Interval
+    | Literal[
+        "log-probabilities",
+        "probabilities",
+        "labels",
+        "group labels",
+        "label sets",
+        "signs",
+        "label sequences",
+        "none",
+    ]
 )
-"""What a tensor may hold: numbers of an interval; rows of (log-)probabilities over the classes; class labels; sets of
-labels padded with -1; -1 and 1; sequences of labels; or there is no such tensor.
+"""What a tensor may hold: numbers of an interval; rows of (log-)probabilities over the classes; class labels; any
+integers, of which equal ones belong together; sets of labels padded with -1; -1 and 1; sequences of labels; or there is
+no such tensor.
 
 Outside of its domain a loss is refused, is NaN, or can fall below the least value that it has inside (of signs torch
 takes others too). A domain that other arguments decide is a function of them.
@@ -72,7 +83,8 @@ class Facts:
     minimiser: Callable[..., Tensor | tuple[Tensor, ...]] | None
     """The prediction (a tuple if it is several tensors) at which the loss is least, infinities included.
 
-    None where the loss has no lower bound; and of losses of whole batches, whose rows can't all be at their least.
+    None where the loss has no lower bound; and where rows can't all be at their least, as they know each other or share
+    a part of the prediction.
     """
     denominator: Literal["elements", "rows", "samples", "regions", "weights"]
     """What torch's mean divides by: the number of unreduced losses, each of an element, of a row over the last or the

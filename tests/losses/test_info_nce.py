@@ -12,16 +12,14 @@ from pytorch_metric_learning.losses import NTXentLoss
 import lossmith
 from lossmith import explain_dispatch
 from lossmith.functional import info_nce_loss
-from lossmith.loops.similarity import tiled, unit
+from lossmith.loops.similarity import unit
+from similarities import (
+    value_and_gradients,
+    vectors,
+)
 
 N, D = 9, 5
 PAIRINGS = ("one-way", "symmetric", "views")
-
-
-def vectors(*shape: int, seed: int = 0, dtype=torch.float64, scale: float = 1.0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randn(shape, dtype=torch.float64, generator=generator) * scale
-    return drawn.to(dtype).requires_grad_()
 
 
 def whole(pairing: str, q: torch.Tensor, k: torch.Tensor, temperature) -> torch.Tensor:
@@ -34,19 +32,6 @@ def whole(pairing: str, q: torch.Tensor, k: torch.Tensor, temperature) -> torch.
     logits = q @ k.T / temperature
     loss = F.cross_entropy(logits, torch.arange(n))
     return loss if pairing == "one-way" else (loss + F.cross_entropy(logits.T, torch.arange(n))) / 2
-
-
-def value_and_gradients(loss: torch.Tensor, *leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    return (loss.detach(), *torch.autograd.grad(loss, leaves))
-
-
-@pytest.fixture(params=["kernels", "operations"])
-def way(request, monkeypatch):
-    """By the kernels, and by torch's operations, each in tiles of few rows."""
-    monkeypatch.setattr(tiled, "rows_of_tile", lambda columns, itemsize: 2)
-    if request.param == "operations":
-        monkeypatch.setattr(lossmith.backend, "FORCED", "reference")
-    return request.param
 
 
 @pytest.mark.parametrize("pairing", PAIRINGS)

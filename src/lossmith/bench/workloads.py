@@ -232,6 +232,40 @@ def _their_js(log_p: Tensor, q: Tensor, reduction: str) -> Tensor:
     return 0.5 * (of_target + torch_functional.kl_div(log_m, log_p, reduction=reduction, log_target=True))
 
 
+def _their_supcon(vectors: Tensor, labels: Tensor) -> Tensor:
+    vectors = torch_functional.normalize(vectors, dim=1)
+    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    logits = (vectors @ vectors.T / 0.1).masked_fill(own, -math.inf)
+    positive = (labels[:, None] == labels) & ~own
+    shares = logits.log_softmax(1).masked_fill(~positive, 0)
+    return -(shares.sum(1) / positive.sum(1).clamp(min=1)).mean()
+
+
+def _their_siglip(queries: Tensor, keys: Tensor) -> Tensor:
+    queries, keys = torch_functional.normalize(queries, dim=1), torch_functional.normalize(keys, dim=1)
+    logits = 10 * queries @ keys.T - 10
+    signs = 2 * torch.eye(len(keys), dtype=logits.dtype, device=keys.device) - 1
+    return -torch_functional.logsigmoid(signs * logits).sum() / len(keys)
+
+
+def _against_classes(d: Draw, *shape: int) -> tuple[Tensor, ...]:
+    return d.reals(*shape), d.reals(*shape), torch.randint(0, shape[0], shape[:1], device=d.device)
+
+
+def _their_arcface(x: Tensor, classes: Tensor, labels: Tensor) -> Tensor:
+    cosine = torch_functional.normalize(x, dim=1) @ torch_functional.normalize(classes, dim=1).T
+    own = cosine.gather(1, labels[:, None])
+    turned = own * math.cos(0.5) - (1 - own.square()).clamp(0, 1).sqrt() * math.sin(0.5)
+    turned = torch.where(own > -math.cos(0.5), turned, own - 0.5 * math.sin(0.5))
+    return torch_functional.cross_entropy(64 * cosine.scatter(1, labels[:, None], turned), labels)
+
+
+def _their_cosface(x: Tensor, classes: Tensor, labels: Tensor) -> Tensor:
+    cosine = torch_functional.normalize(x, dim=1) @ torch_functional.normalize(classes, dim=1).T
+    own = torch.full_like(labels, -0.35, dtype=cosine.dtype)[:, None]
+    return torch_functional.cross_entropy(64 * cosine.scatter_add(1, labels[:, None], own), labels)
+
+
 CASES = (
     Case("l1_loss", "flat", _two, target=1),
     Case("mse_loss", "flat", _two, target=1),
@@ -353,6 +387,16 @@ CASES = (
         streams=False,
         theirs=lambda queries, keys, pairing: _their_clip(queries, keys),
     ),
+    Case(
+        "supcon_loss",
+        "batch",
+        lambda d, *s: (d.reals(*s), torch.arange(s[0], device=d.device) % max(1, s[0] // 8)),
+        streams=False,
+        theirs=_their_supcon,
+    ),
+    Case("siglip_loss", "batch", _two_sets, predictions=(0, 1), streams=False, theirs=_their_siglip),
+    Case("arcface_loss", "batch", _against_classes, predictions=(0, 1), streams=False, theirs=_their_arcface),
+    Case("cosface_loss", "batch", _against_classes, predictions=(0, 1), streams=False, theirs=_their_cosface),
     Case("ctc_loss", "frames", _log_sequence, "of log-probabilities", streams=False),
     Case("ctc_loss", "frames", _sequence, "behind log_softmax", streams=False, theirs=_their_ctc, ours=_our_ctc),
     Case("ctc_loss_with_logits", "frames", _sequence, streams=False, theirs=_their_ctc),

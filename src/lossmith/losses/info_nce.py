@@ -3,13 +3,20 @@
 import torch
 from torch import Tensor
 
-from .. import checks
 from ..backend import dtypes
 from ..card import Card, Curve, Sibling, Text, Trap
 from ..criterion import Tempered
 from ..facts import REALS, Facts, Loss
 from ..loops.similarity import Relation, pairs, similarity
-from ..loops.similarity.inputs import check_labels, check_temperature, check_vectors, prepared
+from ..loops.similarity.inputs import (
+    check_keys,
+    check_labels,
+    check_negatives,
+    check_temperature,
+    check_vectors,
+    prepared,
+    row_mask,
+)
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 
@@ -94,29 +101,18 @@ def info_nce_loss(
             f"{loss}: neither keys nor labels are given, so nothing is a positive; write "
             f"info_nce_loss(queries, keys) for pairs, or info_nce_loss(embeddings, labels=labels)"
         )
-    if keys is not None and keys.shape != input.shape:
-        raise ValueError(
-            f"{loss}: {checks.shapes(input=input, keys=keys)}, expected one key for each query; "
-            f"write negatives= for keys that are nobody's positive"
-        )
+    if keys is not None:
+        check_keys(loss, input, keys)
     if keys is None and pairing != "one-way":
         raise ValueError(f"{loss}: pairing={pairing!r} needs keys; with labels alone every vector is query and key")
-    if negatives is not None:
-        check_vectors(loss, negatives=negatives)
-        if negatives.shape[1] != input.shape[1]:
-            raise ValueError(
-                f"{loss}: {checks.shapes(input=input, negatives=negatives)}, expected vectors of one width"
-            )
+    check_negatives(loss, input, negatives)
     if labels is not None:
         check_labels(loss, "labels", labels, n)
     given = [v for v in (input, keys, negatives) if v is not None]
     compute, result = dtypes(*given)
     if isinstance(temperature, Tensor):
         temperature = temperature.to(compute)
-    mask = how.mask
-    if mask is not None:
-        checks.fits(loss, "mask", mask, (n,), "the unreduced loss")
-        mask = mask.expand(n)
+    mask = row_mask(loss, how, n)
     input, *others = (prepared(v, compute, normalize, None if v is negatives else mask) for v in given)
     extra = others.pop() if negatives is not None else None
 
@@ -139,9 +135,7 @@ def info_nce_loss(
         relation.match = rows
     if extra is not None:
         against = torch.cat([against, extra])
-        relation.columns += extra.shape[0]
-        if relation.kept_columns is not None:
-            relation.kept_columns = torch.nn.functional.pad(relation.kept_columns, (0, extra.shape[0]), value=True)
+        relation.add_columns(extra.shape[0])
     return similarity(
         loss,
         pairs,
@@ -235,7 +229,7 @@ def _against_unrelated(temperature: float, negatives: int = 255):
     """Arguments for points that are the cosine of a query and its key, among negatives at right angles to both."""
 
     def arguments(cosine: Tensor) -> dict[str, object]:
-        sine = (1 - cosine * cosine).clamp(min=0).sqrt()
+        sine = (1 - cosine * cosine).clamp(min=1e-12).sqrt()  # a slope at the ends too
         zero, one = torch.zeros_like(cosine), torch.ones_like(cosine)
         return {
             "input": torch.stack([one, zero, zero], 1),

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ... import checks
 from ...backend import readable
+from ...reduction import Reduction
 from ..masking import hide_rows
 from .unit import unit
 
@@ -25,6 +26,24 @@ def check_vectors(loss: str, **tensors: Tensor) -> None:
                 f"{loss}: {name} is {checks.describe(value)}, expected a batch of vectors (N, D); "
                 f"write {name}.flatten(0, -2) for more dimensions, {name}.unsqueeze(0) for one vector"
             )
+
+
+def check_keys(loss: str, input: Tensor, keys: Tensor) -> None:
+    """Raises ValueError unless there is one key for each query."""
+    if keys.shape != input.shape:
+        raise ValueError(
+            f"{loss}: {checks.shapes(input=input, keys=keys)}, expected one key for each query; "
+            f"write negatives= for keys that are nobody's positive"
+        )
+
+
+def check_negatives(loss: str, input: Tensor, negatives: Tensor | None) -> None:
+    """Raises unless they are vectors of the queries' width, if there are any."""
+    if negatives is None:
+        return
+    check_vectors(loss, negatives=negatives)
+    if negatives.shape[1] != input.shape[1]:
+        raise ValueError(f"{loss}: {checks.shapes(input=input, negatives=negatives)}, expected vectors of one width")
 
 
 def check_labels(loss: str, name: str, labels: Tensor, count: int) -> Tensor:
@@ -57,6 +76,14 @@ def one_number(loss: str, name: str, value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{loss}: {name} is {value!r}, expected a number, or a tensor of one")
     return value
+
+
+def row_mask(loss: str, how: Reduction, rows: int) -> Tensor | None:
+    """The mask, with one number for each row."""
+    if how.mask is None:
+        return None
+    checks.fits(loss, "mask", how.mask, torch.Size((rows,)), "the unreduced loss")
+    return how.mask.expand(rows)
 
 
 def prepared(vectors: Tensor, dtype: torch.dtype, normalize: bool, mask: Tensor | None) -> Tensor:

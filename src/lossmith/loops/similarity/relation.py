@@ -27,6 +27,12 @@ class Relation:
     kept_columns: Tensor | None = None
     """Bool: the others are left out of every row."""
 
+    def add_columns(self, count: int) -> None:
+        """Columns at the end that are nobody's positive."""
+        self.columns += count
+        if self.kept_columns is not None:
+            self.kept_columns = torch.nn.functional.pad(self.kept_columns, (0, count), value=True)
+
     def masks(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
         """For some rows, where the positives and where the negatives stand."""
         given = self.match if self.match is not None else self.row_labels
@@ -72,11 +78,12 @@ class Relation:
             count = torch.ones_like(self.match)
         else:
             assert self.row_labels is not None and self.column_labels is not None
-            labels = self.column_labels
-            if self.kept_columns is not None:  # what is left out comes last, where no label of a row is sought
-                labels = labels[self.kept_columns[: labels.shape[0]]]
-            _, first, last = self._ranges(labels)
-            count = last - first
+            order, first, last = self._ranges(self.column_labels)
+            if self.kept_columns is None:
+                count = last - first
+            else:  # without a selection, whose size a device or a transform does not know
+                kept = torch.nn.functional.pad(self.kept_columns[order].cumsum(0), (1, 0))
+                count = kept[last] - kept[first]
             if self.own is not None:
                 count = count - (self.own >= 0).to(count.dtype)
         return count if self.kept_rows is None else torch.where(self.kept_rows, count, 0)
