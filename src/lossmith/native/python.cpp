@@ -218,9 +218,9 @@ int threads_for(const std::int64_t elements, const int wished) {
 // ----- the module -----
 
 NB_MODULE(_core, module) {
+    using namespace lossmith;
     // a graph that is alive when Python ends keeps what its kernels know
     nb::set_leak_warnings(false);
-    using namespace lossmith;
     static const char* const names[] = {"portable", "avx2", "avx512"};
     module.doc() = "The compiled kernels. lossmith.native is the way to them.";
     module.def("use_torch", &use_torch);
@@ -273,5 +273,8 @@ NB_MODULE(_core, module) {
     bind_rowwise(module);
     bind_pairwise(module);
     bind_similarity(module);
+    bind_triplets(module);
     bind_lattice(module);
+    bind_transport(module);
+    bind_overlap(module);
 }

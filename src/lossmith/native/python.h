@@ -98,7 +98,10 @@ void bind_pointwise(nb::module_& module);
 void bind_rowwise(nb::module_& module);
 void bind_pairwise(nb::module_& module);
 void bind_similarity(nb::module_& module);
+void bind_triplets(nb::module_& module);
 void bind_lattice(nb::module_& module);
+void bind_transport(nb::module_& module);
+void bind_overlap(nb::module_& module);
 
 }  // namespace lossmith
 
