@@ -221,8 +221,8 @@ def _least_probabilities(target: Tensor, gamma: float) -> Tensor:
         lowest = torch.full_like(target, -700.0)
         return bisected(lowest, torch.full_like(target, -1e-15), lambda at: pull(at) > log_pull.exp())
 
-    ends = (torch.full_like(target[..., :1], end) for end in (-690.0, 690.0))
-    found = log_p(bisected(*ends, lambda at: log_p(at).exp().sum(-1, keepdim=True) > 1))
+    low, high = torch.full_like(target[..., :1], -690.0), torch.full_like(target[..., :1], 690.0)
+    found = log_p(bisected(low, high, lambda at: log_p(at).exp().sum(-1, keepdim=True) > 1))
     return torch.where(target == 0, 0, found.exp())
 
 

@@ -202,8 +202,8 @@ def _least(input: Tensor, target: Tensor, alpha: float | None = 0.25, gamma: flo
     low, high = torch.full_like(target, -800.0), torch.full_like(target, 800.0)
     for _ in range(100):
         middle = (low + high) / 2
-        cost, slope, _ = weighed_bce(middle, target, 1.0, 1.0)
-        miss, miss_slope, _ = missed_target(middle, target)
+        cost, slope = weighed_bce(middle, target, 1.0, 1.0)[:2]
+        miss, miss_slope = missed_target(middle, target)[:2]
         falls = miss * slope + gamma * miss_slope * cost < 0
         low, high = torch.where(falls, middle, low), torch.where(falls, high, middle)
     return torch.where(target * (1 - target) > 0, (low + high) / 2, torch.logit(target))

@@ -79,16 +79,17 @@ template <typename T>
 inline void focal_probabilities(const RowwiseCall& call, Tile<T>& tile, const Side<T>& side, const T scale) {
     const Index n = call.classes, w = tile.count;
     const T* const weight = static_cast<const T*>(call.class_weight);
-    alignas(64) T greatest[TILE], log_total[TILE], coefficient[TILE], share[TILE], unread[TILE];
+    alignas(64) T greatest[TILE], log_total[TILE], coefficient[TILE], share[TILE];
     alignas(64) double total[TILE], value[TILE], mass[TILE];
     for (Index i = 0; i < w; ++i) {
         total[i] = value[i] = mass[i] = 0;
         coefficient[i] = tile.used[i] ? tile.factor[i] * scale : T(0);
     }
     greatest_of(side.x, side.x_step, n, w, greatest);
+    T room[TILE];
     for (Index c = 0; c < n; ++c) {
         const T* const x = side.x + c * side.x_step;
-        T* const e = side.g ? side.g + c * side.g_step : unread;
+        T* const e = side.g ? side.g + c * side.g_step : room;
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) {
             e[i] = exp(x[i] - greatest[i]);
@@ -98,19 +99,27 @@ inline void focal_probabilities(const RowwiseCall& call, Tile<T>& tile, const Si
 #pragma GCC ivdep
     for (Index i = 0; i < w; ++i) log_total[i] = log(static_cast<T>(total[i]));
     with_focus<T>(call, [&](const auto& focus) {
+        // what the compiler sees through a closure is not vectorised
+        double *const values = value, *const masses = mass;
+        const T* const factor = coefficient;
+        const bool* const used = tile.used;
         for (Index c = 0; c < n; ++c) {
             const T *const x = side.x + c * side.x_step, *const q = side.q + c * side.q_step;
             const T of_class = weight ? weight[c] : T(1);
-            T* const q_gradient = side.q_gradient ? side.q_gradient + c * side.q_gradient_step : unread;
+            T* const q_gradient = side.q_gradient ? side.q_gradient + c * side.q_gradient_step : nullptr;
             T* const pull = side.room + c * TILE;
+            alignas(64) T cost[TILE];
 #pragma GCC ivdep
             for (Index i = 0; i < w; ++i) {
-                const auto [cost, slope] = focus(log_total[i] + (greatest[i] - x[i]));
-                const bool nothing = q[i] == T(0) && abs(cost) == infinity<T>;
-                pull[i] = of_class * q[i] * slope;
-                value[i] += static_cast<double>(nothing ? T(0) : of_class * q[i] * cost);
-                mass[i] += static_cast<double>(pull[i]);
-                q_gradient[i] = nothing || !tile.used[i] ? T(0) : of_class * cost * coefficient[i];
+                const auto [surprise, slope] = focus(log_total[i] + (greatest[i] - x[i]));
+                cost[i] = of_class * surprise, pull[i] = of_class * q[i] * slope;
+            }
+#pragma GCC ivdep
+            for (Index i = 0; i < w; ++i) {
+                const bool nothing = q[i] == T(0) && abs(cost[i]) == infinity<T>;
+                values[i] += static_cast<double>(nothing ? T(0) : q[i] * cost[i]);
+                masses[i] += static_cast<double>(pull[i]);
+                if (q_gradient) q_gradient[i] = nothing || !used[i] ? T(0) : cost[i] * factor[i];
             }
         }
     });
