@@ -23,6 +23,10 @@ class Draw:
         drawn = torch.empty(shape, dtype=torch.float64).uniform_(low, high, generator=self.generator)
         return drawn.to(self.device, self.dtype)
 
+    def long(self, *shape: int) -> torch.Tensor:
+        """Vectors of a length at which the gradients of cosines, scaled as far as by 64, are of size 1."""
+        return self.uniform(*shape, low=-100.0, high=100.0)
+
     def weights(self, *shape: int) -> torch.Tensor:
         return self.uniform(*shape, low=0.2, high=2.0)
 
@@ -283,7 +287,7 @@ def has_a_positive(a: Arguments) -> torch.Tensor:
 
 
 def with_class_vectors(d: Draw) -> Arguments:
-    return {"input": d.uniform(d.n, 3), "linear_weight": d.uniform(4, 3), "target": d.labels(d.n, classes=4)}
+    return {"input": d.long(d.n, 3), "linear_weight": d.long(4, 3), "target": d.labels(d.n, classes=4)}
 
 
 DIRECTIONS = torch.tensor([[1.0, 0.0, 0.0], [0.6, -0.8, 0.0], [0.0, 0.28, 0.96]], dtype=torch.float64)
@@ -701,7 +705,7 @@ CASES = (
     contrasted(
         "info_nce_loss",
         "labels alone",
-        lambda d: {"input": d.uniform(d.n, 3), "labels": d.whole(d.n, high=2), "temperature": 0.5},
+        lambda d: {"input": d.long(d.n, 3), "labels": d.whole(d.n, high=2), "temperature": 0.5},
         counted=lambda a: positives_by_label(a) > 0,
         share=positives_by_label,
         garbage={"labels": 1},
@@ -720,10 +724,10 @@ CASES = (
         for variant, settings in {
             "": lambda d: {},
             "in": lambda d: {"kind": "in", "temperature": 0.5, "base_temperature": 0.07},
-            "products, learned": lambda d: {"normalize": False, "temperature": d.weights(1)},
+            "products, learned": lambda d: {"normalize": False, "temperature": 4 * d.weights(1)},
         }.items()
     ),
-    contrasted("siglip_loss", "", keyed),
+    contrasted("siglip_loss", "", lambda d: {"input": d.long(d.n, 3), "keys": d.long(d.n, 3)}),
     contrasted(
         "siglip_loss",
         "learned, queue, labels",

@@ -38,18 +38,6 @@ def close_to_float64(loss: Loss, whole: Loss, given: Sequence[torch.Tensor]) -> 
         torch.testing.assert_close(ours.double(), right, rtol=tolerance, atol=tolerance * right.abs().max().item())
 
 
-def same_for_any_number_of_threads(loss: Loss, given: Sequence[torch.Tensor]) -> None:
-    threads = torch.get_num_threads()
-    results = []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            results.append(value_and_gradients(loss(*given), *given))
-    finally:
-        torch.set_num_threads(threads)
-    torch.testing.assert_close(results[1:], [results[0]] * 2, rtol=0, atol=0)
-
-
 def megabytes(draw: str, small: str, call: str) -> int:
     """By how much the memory of a process grows while `call` runs, forward and backward, on what `draw` draws.
 

@@ -29,6 +29,8 @@ def small(case: Case) -> Workload:
     """The case with few elements."""
     if case.layout == "frames":
         return Workload(case, "20x3x6", (20, 3, 6))
+    if case.layout == "batch":
+        return Workload(case, "16x4", (16, 4))
     return next(workload for workload in workloads("64") if workload.case is case)
 
 

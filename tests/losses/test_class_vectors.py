@@ -14,7 +14,6 @@ from similarities import (
     close_to_float64,
     megabytes,
     ran,
-    same_for_any_number_of_threads,
     value_and_gradients,
     vectors,
 )
@@ -298,13 +297,6 @@ def test_embeddings_and_classes_of_two_dtypes(loss):
     value, of_x, of_w = value_and_gradients(loss(x, w, LABELS), x, w)
     assert (value.dtype, of_x.dtype, of_w.dtype) == (torch.float32, torch.bfloat16, torch.float32)
     assert_close(value, loss(x.detach().float(), w, LABELS).detach())
-
-
-@each_loss
-def test_the_same_bits_for_any_number_of_threads(loss):
-    x, w = vectors(300, 64, dtype=torch.float32), vectors(100, 64, seed=1, dtype=torch.float32)
-    labels = torch.arange(300) % 100
-    same_for_any_number_of_threads(lambda x, w: loss(x, w, labels), [x, w])
 
 
 @each_loss

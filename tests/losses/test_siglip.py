@@ -12,7 +12,6 @@ from similarities import (
     close_to_float64,
     megabytes,
     ran,
-    same_for_any_number_of_threads,
     value_and_gradients,
     vectors,
 )
@@ -99,11 +98,6 @@ def test_the_first_bias():
 def test_narrow_dtypes_against_float64(dtype):
     q, k = vectors(40, 16, dtype=dtype), vectors(40, 16, seed=1, dtype=dtype)
     close_to_float64(siglip_loss, lambda q, k: algorithm(q, k, 10.0, -10.0), [q, k])
-
-
-def test_the_same_bits_for_any_number_of_threads():
-    q, k = vectors(300, 64, dtype=torch.float32), vectors(300, 64, seed=1, dtype=torch.float32)
-    same_for_any_number_of_threads(siglip_loss, [q, k])
 
 
 def test_vectors_of_any_length_and_of_none():

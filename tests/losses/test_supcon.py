@@ -13,7 +13,6 @@ from similarities import (
     close_to_float64,
     megabytes,
     ran,
-    same_for_any_number_of_threads,
     value_and_gradients,
     vectors,
 )
@@ -148,12 +147,6 @@ def test_labels_of_any_integer_dtype(dtype):
 def test_narrow_dtypes_against_float64(kind, dtype):
     z, labels = vectors(40, 16, dtype=dtype), torch.arange(40) % 7
     close_to_float64(lambda z: supcon_loss(z, labels, kind=kind), lambda z: equations(kind, z, labels, 0.1), [z])
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_bits_for_any_number_of_threads(kind):
-    z, labels = vectors(300, 64, dtype=torch.float32), torch.arange(300) % 17
-    same_for_any_number_of_threads(lambda z: supcon_loss(z, labels, kind=kind), [z])
 
 
 def test_vectors_of_any_length():

@@ -24,7 +24,16 @@ ISAS: Sequence[str] = core.available() if core else ("none",)
 NATIVE_CASES = [case for case in CASES if case.variant != "of one's own"]
 """The cases whose losses have a kernel: a distance of one's own is torch's work."""
 
+SIMILARITIES = ("arcface_loss", "cosface_loss", "info_nce_loss", "siglip_loss", "supcon_loss")
+"""Losses whose kernels run on tiles of similarities, between products of vectors that torch makes."""
+SIMILARITY_CASES = [case for case in NATIVE_CASES if case.loss in SIMILARITIES]
+AROUND = ("wasserstein_loss-root", "wasserstein_loss-sliced, p 2")
+"""Cases of which a part is torch's: the root of the kernel's losses, projections before it."""
+WHOLE_CASES = [case for case in NATIVE_CASES if case.loss not in SIMILARITIES and str(case) not in AROUND]
+"""The cases whose losses are one call of a kernel, on the tensors that the caller gave."""
+
 each_case = pytest.mark.parametrize("case", NATIVE_CASES, ids=str)
+each_whole_case = pytest.mark.parametrize("case", WHOLE_CASES, ids=str)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
 each_isa = pytest.mark.parametrize("isa", ISAS, indirect=True)
 each_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -72,7 +81,8 @@ def kernel_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, 
 
     def spy(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
-            calls.append((name, args))
+            # lists as they are now: the caller goes on to fill them
+            calls.append((name, tuple(list(a) if isinstance(a, list) else a for a in args)))
             return kernel(*args)
 
         return call

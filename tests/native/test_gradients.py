@@ -18,6 +18,7 @@ from .conftest import (
     HALVES,
     each_case,
     each_dtype,
+    each_whole_case,
     evaluate,
     everything,
     identical,
@@ -41,6 +42,8 @@ ONE_OF_EACH = {
     "focal labels": lambda x: LF.focal_loss(x, torch.tensor([1, 2])),
     "focal probabilities": lambda x: LF.focal_loss(x, x.new_tensor([0.9, 0.1, 0.0]).expand(2, 3), 0.7),
     "margins": lambda x: LF.multi_margin_loss(x, torch.tensor([1, 2])),
+    "regions": lambda x: LF.dice_loss(x[:, :, None], torch.tensor([[1], [2]]), batch=True),
+    "regions by themselves": lambda x: LF.tversky_loss(x[:, None], x[:, None].detach().abs(), activation="sigmoid"),
     "pairs": lambda x: LF.cosine_embedding_loss(x, torch.ones_like(x), torch.tensor([1.0, -1.0])),
     "triplets": lambda x: LF.triplet_margin_loss(x, torch.ones_like(x), -torch.ones_like(x)),
     "sequences": lambda x: LF.ctc_loss_with_logits(x[:, None], torch.tensor([[1]]), (2,), (1,)),
@@ -65,7 +68,7 @@ def buffers(call: tuple[str, tuple[Any, ...]], given: list[Tensor]) -> list[Tens
 
 
 @each_reduction
-@each_case
+@each_whole_case
 def test_gradients_for_what_asks_and_memory_for_nothing_else(case, reduction, kernel_calls):
     arguments = case(40)
     names = leaves_of(case)
@@ -100,7 +103,7 @@ def test_gradients_for_what_asks_and_memory_for_nothing_else(case, reduction, ke
 
 
 @each_reduction
-@each_case
+@each_whole_case
 def test_the_value_alone_where_nothing_asks(case, reduction, kernel_calls):
     arguments = case(40)
     points = {name: arguments[name].detach().requires_grad_() for name in leaves_of(case)}
@@ -374,7 +377,7 @@ def test_tensors_saved_elsewhere(loss):
 
 
 @each_reduction
-@each_case
+@each_whole_case
 def test_an_input_that_was_changed_is_refused(case, reduction):
     for name in {*leaves_of(case), *case.axes}:
         arguments = case(4)

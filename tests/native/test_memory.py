@@ -13,25 +13,29 @@ from torch import Tensor
 import lossmith.functional as LF
 from cases import Arguments
 
-from .conftest import NATIVE_CASES, each_dtype, evaluate, everything, ran_natively, random_tensor, run_python, same
+from .conftest import WHOLE_CASES, each_dtype, evaluate, everything, ran_natively, random_tensor, run_python, same
 
 # ----- peak memory -----
 
 PEAKS = """
 import json, sys, torch
 from lossmith.bench.memory import peak_growth
-from native.conftest import NATIVE_CASES, evaluate, leaves_of, ran_natively
+from native.conftest import WHOLE_CASES, evaluate, leaves_of, ran_natively
 
 dtype = getattr(torch, sys.argv[1])
 torch.set_num_threads(2)
 found = {}
-for case in NATIVE_CASES:
+for case in WHOLE_CASES:
     if str(case) not in sys.argv[3:]:
         continue
     leaves = [name for name in leaves_of(case) if name != "weight"]
     few = case(8, dtype=dtype)
     elements = max(few[name].numel() for name in case.axes) // 8
     arguments = case(int(sys.argv[2]) // elements, dtype=dtype)
+    if case.loss in ("dice_loss", "tversky_loss") and case.unreduced == "nc":
+        # of few regions: its memory grows with those too
+        times = int(sys.argv[2]) // few["input"].numel()
+        arguments = {**few, **{name: few[name].repeat_interleave(times, case.axes[name].index("d")) for name in case.axes}}
     if "ctc" in case.loss:
         # of few samples and frames: its memory grows with those too
         name = leaves[0]
@@ -81,7 +85,7 @@ OF_SAMPLE = {
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux says what the peak was")
 @pytest.mark.parametrize("dtype", OF_SAMPLE)
 def test_one_gradient_for_each_input_is_all_that_grows(dtype):
-    cases = [*map(str, NATIVE_CASES)] if everything() else OF_SAMPLE[dtype]
+    cases = [*map(str, WHOLE_CASES)] if everything() else OF_SAMPLE[dtype]
     found = json.loads(run_python(PEAKS, dtype, str(2_500_000), *cases, OMP_NUM_THREADS="2"))
     assert found.keys() == set(cases)
     wrong = []
@@ -172,6 +176,19 @@ UNCOPIED: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], list[s
         },
         ["input", "teacher"],
     ),
+    "regions of images": (
+        LF.dice_loss,
+        lambda: {"input": image(2, 9, 6, 5), "target": torch.ones(2, 6, 5, dtype=torch.uint8)},
+        ["input"],
+    ),
+    "regions of channels-last images": (
+        LF.tversky_loss,
+        lambda: {
+            "input": image(2, 9, 6, 5).contiguous(memory_format=torch.channels_last),
+            "target": image(2, 9, 6, 5).abs(),
+        },
+        ["input", "target"],
+    ),
     "margins of strided rows": (
         LF.multi_margin_loss,
         lambda: {"input": image(7, 40)[:, 3:30], "target": torch.ones(7, dtype=torch.int64)},
@@ -187,6 +204,12 @@ UNCOPIED: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], list[s
         lambda: {"anchor": image(1, 9), "positive": image(7, 9), "negative": image(7, 9) + 1},
         ["positive", "negative"],
     ),
+    "distributions of strided samples and masses": (
+        LF.wasserstein_loss,
+        lambda: {"input": image(7, 40)[:, 3:30], "target": image(27, 7).T, "input_weight": image(7, 27).abs()},
+        ["input", "target", "input_weight"],
+    ),
+    "one distribution": (LF.wasserstein_loss, lambda: {"input": image(7, 9), "target": image(1, 9)}, ["input"]),
     "batch-first sequences": (
         LF.ctc_loss_with_logits,
         lambda: {
@@ -258,6 +281,12 @@ ROWS: dict[str, tuple[Callable[..., Tensor], Callable[[Tensor], Arguments], str]
         lambda x: {"input": x, "target": torch.tensor([[1, 2, -1, 0, 0]]).expand(3, 5)},
         "input",
     ),
+    "regions": (LF.dice_loss, lambda x: {"input": x, "target": torch.tensor([1, 4, 2]), "batch": True}, "input"),
+    "regions of targets": (
+        LF.tversky_loss,
+        lambda x: {"input": torch.ones_like(x), "target": x, "activation": "sigmoid", "batch": True},
+        "target",
+    ),
     "pairs": (
         LF.cosine_embedding_loss,
         lambda x: {"input1": torch.ones_like(x), "input2": x, "target": torch.ones(3)},
@@ -267,6 +296,12 @@ ROWS: dict[str, tuple[Callable[..., Tensor], Callable[[Tensor], Arguments], str]
         LF.triplet_margin_loss,
         lambda x: {"anchor": torch.ones_like(x), "positive": x, "negative": -torch.ones_like(x)},
         "positive",
+    ),
+    "samples": (LF.wasserstein_loss, lambda x: {"input": torch.ones_like(x), "target": x, "p": 2}, "target"),
+    "masses": (
+        LF.wasserstein_loss,
+        lambda x: {"input": x.clone(), "target": torch.ones_like(x), "input_weight": x},
+        "input_weight",
     ),
     "sequences": (
         LF.ctc_loss_with_logits,
@@ -286,7 +321,8 @@ def test_p07_rows_may_lie_2_to_the_31_elements_apart(name, tmp_path):
     function, make, leaf = ROWS[name]
     near = random_tensor((3, 5), 0, 0.1, 0.9, torch.bfloat16)
     far = far_apart(tmp_path / "far", near)
-    weight = {"sample_weight": far[0] if name == "labels of columns" else far[:, 0]} if name != "mse" else {}
+    of_columns = name == "labels of columns" or name.startswith("regions")
+    weight = {"sample_weight": far[0] if of_columns else far[:, 0]} if name != "mse" else {}
     if name in ("bce of a target", "sequences"):
         weight = {}
     for reduction in ("mean", "none"):

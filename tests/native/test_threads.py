@@ -16,8 +16,8 @@ import lossmith.functional as LF
 from cases import Arguments, Case
 
 from .conftest import (
-    each_case,
     each_dtype,
+    each_whole_case,
     evaluate,
     everything,
     leaves_of,
@@ -121,6 +121,27 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
         lambda: {"input": logits(900, 100), "target": (labels(900, 100, classes=200) - 100).clamp(min=-1)},
         ("input",),
     ),
+    "regions of images": (
+        LF.dice_loss,
+        lambda: {"input": logits(3, 11, 70, 60), "target": labels(3, 70, 60, classes=11), "ignore_index": 4},
+        ("input",),
+    ),
+    "regions of channels-last images": (
+        LF.tversky_loss,
+        lambda: {
+            "input": logits(3, 11, 70, 60).contiguous(memory_format=torch.channels_last),
+            "target": logits(3, 11, 70, 60).sigmoid(),
+            "beta": 0.9,
+            "gamma": 0.75,
+            "activation": "sigmoid",
+        },
+        ("input", "target"),
+    ),
+    "regions of rows": (
+        LF.dice_loss,
+        lambda: {"input": logits(900, 100), "target": logits(900, 100).softmax(1), "batch": True, "squared": True},
+        ("input", "target"),
+    ),
     "broadcast": (
         LF.mse_loss,
         lambda: {"input": logits(400, 300), "target": logits(300)},
@@ -165,6 +186,16 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
         lambda: {**vectors(400, 256), "p": 3.0, "swap": True},
         ("anchor", "positive", "negative"),
     ),
+    "distributions": (
+        LF.wasserstein_loss,
+        lambda: {"input": logits(60, 700), "target": logits(60, 500) + 1, "input_weight": logits(60, 700).abs()},
+        ("input", "target", "input_weight"),
+    ),
+    "one distribution for all": (
+        LF.wasserstein_loss,
+        lambda: {"input": logits(300, 200), "target": logits(90), "p": 2},
+        ("input", "target"),
+    ),
     "long sequences": (
         LF.ctc_loss_with_logits,
         lambda: {
@@ -197,7 +228,7 @@ def results(function: Callable[..., Tensor], arguments: Arguments, leaves: tuple
 
 
 @each_dtype
-@each_case
+@each_whole_case
 def test_p10_any_number_of_threads_gives_the_same_bits(case, dtype, threads):
     arguments = case(size(case), dtype=dtype)
     expected = None
@@ -220,7 +251,7 @@ def test_p10_large_calls_too_and_from_run_to_run(name, threads):
         same_bits(found, expected)
 
 
-@each_case
+@each_whole_case
 def test_p10_weights_and_masks_too(case, threads):
     arguments = case(size(case))
     shape = case.shape(arguments)

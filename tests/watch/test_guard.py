@@ -203,6 +203,7 @@ def arguments_of(loss: str) -> dict[str, Any]:
         "arcface_loss": {"input": x, "linear_weight": y, "target": labels},
         "cosface_loss": {"input": x, "linear_weight": y, "target": labels},
         "siglip_loss": {"input": x, "keys": y},
+        "info_nce_loss": {"input": x, "keys": y},
         "supcon_loss": {"input": x, "target": labels},
         "distillation_loss": {"input": x, "teacher": y, "target": labels},
         "focal_loss": {"input": x, "target": labels},

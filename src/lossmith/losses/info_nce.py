@@ -1,5 +1,8 @@
 """InfoNCE, NT-Xent: of all keys, each query is to find its own."""
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -41,7 +44,7 @@ def info_nce_loss(
 
     .. math::
         \ell_i = -\log \frac{\exp(q_i \cdot k_i / \tau)}{\sum_j \exp(q_i \cdot k_j / \tau)}
-        \qquad \frac{\partial \ell_i}{\partial q_i} = \frac1\tau \Big(\sum_j p_{ij} k_j - k_i\Big)
+        \qquad \frac{\partial \ell_i}{\partial q_i} = \frac1\tau \Bigl(\sum_j p_{ij} k_j - k_i\Bigr)
 
     with :math:`p_{ij}` the softmax over the keys and vectors of length 1. ``pairing`` says who is compared with whom:
 
@@ -148,6 +151,7 @@ def info_nce_loss(
         views=2 if pairing == "views" else 1,
         counted=keys is None,
         share=keys is None,
+        read=() if labels is None else (labels,),
     )
 
 
@@ -225,18 +229,17 @@ class InfoNCELoss(Tempered):
         return f"pairing={self.pairing!r}, {super().extra_repr()}"
 
 
-def _against_unrelated(temperature: float, negatives: int = 255):
-    """Arguments for points that are the cosine of a query and its key, among negatives at right angles to both."""
+def _against_unrelated(temperature: float, negatives: int = 255) -> Callable[[Tensor], dict[str, object]]:
+    """Arguments for points that are the angle of a query to its key, among negatives at right angles to both."""
 
-    def arguments(cosine: Tensor) -> dict[str, object]:
-        sine = (1 - cosine * cosine).clamp(min=1e-12).sqrt()  # a slope at the ends too
-        zero, one = torch.zeros_like(cosine), torch.ones_like(cosine)
+    def arguments(angle: Tensor) -> dict[str, object]:
+        zero, one = torch.zeros_like(angle), torch.ones_like(angle)
         return {
             "input": torch.stack([one, zero, zero], 1),
-            "keys": torch.stack([cosine, sine, zero], 1),
+            "keys": torch.stack([angle.cos(), angle.sin(), zero], 1),
             # points of one label are no negatives of each other
-            "labels": torch.zeros(cosine.shape[0], dtype=torch.int64, device=cosine.device),
-            "negatives": cosine.new_tensor([[0.0, 0.0, 1.0]]).expand(negatives, 3),
+            "labels": torch.zeros(angle.shape[0], dtype=torch.int64, device=angle.device),
+            "negatives": angle.new_tensor([[0.0, 0.0, 1.0]]).expand(negatives, 3),
             "temperature": temperature,
         }
 
@@ -408,8 +411,11 @@ CARD = Card(
         'Wang and Liu, "Understanding the Behaviour of Contrastive Loss", CVPR (2021)',
     ),
     curve=Curve(
-        Text("cosine of a query and its key, among 255 unrelated keys", "查询与其键的余弦（另有 255 个无关的键）"),
-        (-1.0, 1.0),
+        Text(
+            "angle of a query to its key, in radians, among 255 unrelated keys",
+            "查询与其键的夹角（弧度，另有 255 个无关的键）",
+        ),
+        (0.0, math.pi),
         {"τ = 0.1": _against_unrelated(0.1), "τ = 0.5": _against_unrelated(0.5)},
     ),
     aliases=("infonce", "nt_xent", "ntxent", "ntxent_loss", "simclr", "clip_loss", "moco", "contrastive_cross_entropy"),

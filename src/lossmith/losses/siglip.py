@@ -105,7 +105,17 @@ def siglip_loss(
         against = torch.cat([against, prepared(negatives, compute, normalize, None)])
         relation.add_columns(negatives.shape[0])
     scale, bias = (x.to(compute) if isinstance(x, Tensor) else x for x in (scale, bias))
-    return similarity(loss, sigmoids, (queries, against), relation, how, (compute, result), scale=scale, bias=bias)
+    return similarity(
+        loss,
+        sigmoids,
+        (queries, against),
+        relation,
+        how,
+        (compute, result),
+        scale=scale,
+        bias=bias,
+        read=() if labels is None else (labels,),
+    )
 
 
 class SigLIPLoss(Criterion):

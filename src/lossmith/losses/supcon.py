@@ -111,6 +111,7 @@ def supcon_loss(
         scale=1 / temperature,
         counted=True,
         factor=factor,
+        read=(target,),
     )
 
 

@@ -34,6 +34,7 @@ def similarity(
     factor: float = 1.0,
     margin: Margin = NO_MARGIN,
     valid: Tensor | None = None,
+    read: tuple[Tensor, ...] = (),
 ) -> Tensor:
     """A loss of the rows of logits scale * (x . y) + bias, reduced.
 
@@ -41,9 +42,10 @@ def similarity(
     dtypes: that one, and the result's. both: the mean of rows against columns and of columns against rows, which then
     match one to one. views: an unreduced loss is the mean of so many rows, which lie as far apart as there are losses.
     counted: rows without positives do not count. share: the mean divides by the number of positives. factor multiplies
-    the loss. valid: the losses of other rows are NaN; none where kernels may run.
+    the loss. valid: the losses of other rows are NaN; none where kernels may run. read: tensors of the caller's that
+    the relation was made from, which must not change before backward.
     """
-    shape = (relation.rows // views,)
+    shape = torch.Size((relation.rows // views,))
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
     checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
     call = _Call(loss, rows, relation, how, dtypes, both, views, margin, factor, valid)
@@ -69,15 +71,15 @@ def similarity(
         call.divisor = call.count()
         in_torch = call.divisor == 0
     if not in_torch:
-        return apply(call, (*vectors, *asked, *extras))
+        return apply(call, (*vectors, *asked, *extras, *read))
     # unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
     call.divisor, call.bare = 0.0, True
-    return call.finish(apply(call, (*vectors, *asked)))
+    return call.finish(apply(call, (*vectors, *asked, *read)))
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call. Its tensors are the vectors, the scale and the bias where they are tensors, the weight and the mask."""
+    """One call. Its tensors are the vectors, the scale and the bias where they are tensors, and what is only read."""
 
     loss: str
     rows: RowLoss

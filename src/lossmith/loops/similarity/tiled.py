@@ -135,7 +135,7 @@ def by_operations(
     places, of_scale, of_bias = _places(call, wanted)
     asked = places if factor is not None else (False, False)
     numbers = [n.detach().requires_grad_() if isinstance(n, Tensor) else n for n in (scale, bias)]
-    leaves = [n for n, w in zip(numbers, (of_scale, of_bias), strict=True) if w]
+    leaves = [n for n, w in zip(numbers, (of_scale, of_bias), strict=True) if w and isinstance(n, Tensor)]
     slopes = [torch.zeros_like(leaf, dtype=torch.float64) for leaf in leaves]
     derive = factor is not None and any(wanted)
 
