@@ -183,6 +183,19 @@ def cosine_case(_):
     return lambda **k: LF.cosine_embedding_loss(a, b, y, margin=0.2, **k), Elements((N,), entries)
 
 
+def class_vectors_case(_):
+    x, w, y = numbers(N, D), numbers(C, D, seed=1), [0, 2, 1, 1]
+    entries = {}
+    for n in range(N):
+        row = x[n].tolist()
+        cosines = [
+            sum(map(math.prod, zip(row, v, strict=True))) / math.hypot(*row) / math.hypot(*v) for v in w.tolist()
+        ]
+        logits = [3 * (c - 0.2 * (k == y[n])) for k, c in enumerate(cosines)]
+        entries[(n,)] = (-log_softmax(logits)[y[n]], 1.0, 1.0, 1.0)
+    return lambda **k: LF.cosface_loss(x, w, torch.tensor(y), scale=3.0, margin=0.2, **k), Elements((N,), entries)
+
+
 CASES = {
     "mse_loss": mse_case,
     "huber_loss": huber_case,
@@ -196,6 +209,7 @@ CASES = {
     "multi_margin_loss": multi_margin_case,
     "multilabel_soft_margin_loss": soft_multilabel_case,
     "cosine_embedding_loss": cosine_case,
+    "cosface_loss": class_vectors_case,
 }
 
 
