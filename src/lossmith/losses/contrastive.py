@@ -22,8 +22,10 @@ from .triplet_margin import check_norm
 
 @formula
 def contrastive(distance: Real, sign: Real, margin: Real, positive_margin: Real) -> Reals:
-    lack = hinge(where(sign == 1.0, distance - positive_margin, margin - distance))
-    return 0.5 * lack * lack, where(sign == 1.0, lack, -lack), 0.0
+    lack = where(sign == 1.0, distance - positive_margin, margin - distance)
+    shortfall = hinge(lack)
+    slope = where(lack > 0.0, lack, 0.0)
+    return 0.5 * shortfall * shortfall, where(sign == 1.0, slope, -slope), 0.0
 
 
 @formula
