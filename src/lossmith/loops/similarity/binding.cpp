@@ -42,13 +42,13 @@ struct Relation {
         : rows(rows), columns(columns) {
         call.match = indices_of(match, rows, 0, columns);
         call.order = indices_of(order, columns, 0, columns);
-        call.first = indices_of(first, call.order ? rows : 0, 0, columns + 1);
-        call.last = indices_of(last, call.order ? rows : 0, 0, columns + 1);
-        if (call.order && (!call.first || !call.last)) throw nb::value_error("an order of columns needs the ranges of rows");
+        call.first = indices_of(first, rows, 0, columns + 1);
+        call.last = indices_of(last, rows, 0, columns + 1);
+        if (!order.is_none() && (first.is_none() || last.is_none())) throw nb::value_error("an order of columns needs the ranges of rows");
         call.own = indices_of(own, rows, -1, columns);
         call.kept = vector_of<bool>(kept, Dtype::boolean, rows);
         call.hidden = indices_of(hidden, 0, 0, columns, &call.hidden_count);
-        if (!call.match && !call.order) throw nb::value_error("nothing says which columns are positives");
+        if (match.is_none() && order.is_none()) throw nb::value_error("nothing says which columns are positives");
         for (nb::handle each : {match, order, first, last, own, kept, hidden}) alive.append(each);
     }
 };
@@ -76,7 +76,7 @@ void similarity_rows(const Relation& relation, nb::handle tile, std::int64_t sta
     call.factor = vector_of<double>(factor, Dtype::f64, relation.rows);
     call.losses = vector_of<double>(losses, Dtype::f64, relation.rows);
     call.slopes = vector_of<double>(slopes, Dtype::f64, relation.rows);
-    if (!call.losses) throw nb::value_error("there must be a loss for each row");
+    if (losses.is_none()) throw nb::value_error("there must be a loss for each row");
     nb::gil_scoped_release unlocked;
     chosen_similarity_kernels().rows(call);
 }
@@ -90,8 +90,7 @@ void similarity_sums(const Relation& relation, nb::handle tile, std::int64_t sta
     call.row_log = vector_of<double>(row_log, Dtype::f64, relation.rows);
     call.column_top = vector_of<double>(column_top, Dtype::f64, relation.columns);
     call.column_sum = vector_of<double>(column_sum, Dtype::f64, relation.columns);
-    if (!call.losses || !call.row_log || !call.column_top || !call.column_sum || relation.rows > relation.columns)
-        throw nb::value_error("sums of both directions have no place");
+    if (relation.rows > relation.columns) throw nb::value_error("a row has no column of its own");
     nb::gil_scoped_release unlocked;
     chosen_similarity_kernels().sums(call);
 }
@@ -106,8 +105,7 @@ void similarity_derivatives(const Relation& relation, nb::handle tile, std::int6
     call.row_log = vector_of<double>(row_log, Dtype::f64, relation.rows);
     call.column_log = vector_of<void>(column_log, own, relation.columns);
     call.column_factor = vector_of<void>(column_factor, own, relation.columns);
-    if (!call.factor || !call.row_log || !call.column_log || !call.column_factor || relation.rows > relation.columns)
-        throw nb::value_error("derivatives of both directions lack what they are made from");
+    if (relation.rows > relation.columns) throw nb::value_error("a row has no column of its own");
     nb::gil_scoped_release unlocked;
     chosen_similarity_kernels().derivatives(call);
 }
