@@ -1,6 +1,7 @@
 """Dice loss: how much predictions and targets of a region fail to overlap."""
 
-import torch
+from typing import Any
+
 from torch import Tensor
 
 from ..card import Card, Curve, Sibling, Text, Trap
@@ -8,7 +9,19 @@ from ..facts import Facts, Loss
 from ..loops.overlap import Activation, Smooth, check_settings, overlap
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
-from .tversky import OverlapCriterion, least, on_an_object, predictions, steepest, targets, tversky
+from .tversky import (
+    PIXEL_BY_PIXEL,
+    STABILITY,
+    TOO_SURE,
+    OverlapCriterion,
+    least,
+    on_an_object,
+    one_class,
+    predictions,
+    steepest,
+    targets,
+    tversky,
+)
 
 
 @overridable
@@ -57,8 +70,8 @@ def dice_loss(
             costs. MONAI has 1e-5 (``smooth_nr``, ``smooth_dr``), nnU-Net 1e-5 in its trainers, Keras (0, 1e-7),
             segmentation_models_pytorch 0.
         squared: whether the denominator's sums are of squares (V-Net, MONAI's ``squared_pred``).
-        batch: whether the sums are over the batch too, so that there is one region a class (MONAI's ``batch``, nnU-Net's
-            ``batch_dice``; segmentation_models_pytorch always).
+        batch: whether the sums are over the batch too, so that there is one region a class (MONAI's ``batch``,
+            nnU-Net's ``batch_dice``; segmentation_models_pytorch always).
         include_background: whether class 0 counts (MONAI's, nnU-Net's ``do_bg``).
         ignore_index: a label that leaves its pixel out; for labels only.
         weight: for each class, (C). It does not enter the denominator of the mean; ``normalizer="weight"`` divides by
@@ -85,6 +98,7 @@ def dice_loss(
     """
     loss = "dice_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
+    above, below = check_settings(loss, activation, smooth)
     return overlap(
         loss,
         tversky,
@@ -93,7 +107,7 @@ def dice_loss(
         activation,
         0.5,
         0.5,
-        _halved(smooth),
+        (above / 2, below / 2),  # the numerator of Tversky's index is not doubled
         1.0,
         squared,
         batch,
@@ -104,11 +118,6 @@ def dice_loss(
         element_mask,
         how,
     )
-
-
-def _halved(smooth: Smooth) -> Smooth:
-    """For the index of Tversky, whose numerator is not doubled."""
-    return tuple(0.5 * number for number in smooth) if isinstance(smooth, tuple) else 0.5 * smooth  # type: ignore
 
 
 class DiceLoss(OverlapCriterion):
@@ -143,7 +152,7 @@ class DiceLoss(OverlapCriterion):
         super().__init__(
             reduction, activation, smooth, batch, include_background, ignore_index, weight, dim, normalizer, on_empty
         )
-        check_settings(type(self).__name__, activation, 0.5, 0.5, smooth, 1.0)
+        check_settings(type(self).__name__, activation, smooth)
         self.squared = squared
 
     def forward(
@@ -167,8 +176,16 @@ class DiceLoss(OverlapCriterion):
         )
 
 
-def _steepest(input: Tensor, smooth: Smooth = 1.0, activation: Activation = "softmax", **others: object) -> float:
-    return steepest(input, _halved(smooth), activation, **others)  # type: ignore[arg-type]
+def _halved(smooth: Smooth) -> Smooth:
+    return (smooth[0] / 2, smooth[1] / 2) if isinstance(smooth, tuple) else smooth / 2
+
+
+def _least(input: Tensor, target: Tensor, smooth: Smooth = 1.0, **others: Any) -> Tensor:
+    return least(input, target, smooth=_halved(smooth), **others)
+
+
+def _steepest(input: Tensor, smooth: Smooth = 1.0, activation: Activation = "softmax", **others: Any) -> float:
+    return steepest(input, _halved(smooth), activation, **others)
 
 
 CARD = Card(
@@ -180,9 +197,9 @@ CARD = Card(
         "它是与交叉熵并用的默认选择。",
     ),
     gradient=Text(
-        "$(2I + s)/D^2$ for every pixel of the background and $2/D$ less for every one of the object, with I the shared "
-        "sum and D the denominator. So all pixels of a region pull by its state, not by their own; softmax or sigmoid "
-        "then quiets those that are sure, right or wrong.",
+        "$(2I + s)/D^2$ for every pixel of the background and $2/D$ less for every one of the object, with I the "
+        "shared sum and D the denominator. So all pixels of a region pull by its state, not by their own; softmax or "
+        "sigmoid then quiets those that are sure, right or wrong.",
         "背景像素均为 $(2I + s)/D^2$，目标像素均再减去 $2/D$，其中 I 为共有之和，D 为分母。"
         "像素的拉力取决于整个区域的状态而非自身；再经 softmax 或 sigmoid，已确信的像素（无论对错）拉力减弱。",
     ),
@@ -199,9 +216,9 @@ CARD = Card(
         "分母不为 0 处光滑（smooth 大于 0 即可保证）；非凸。",
     ),
     sensitivity=Text(
-        "To the size of a region: an object of 100 pixels weighs as much as one of 100,000, so each of its pixels pulls "
-        "about 1000 times as hard. To smooth, where regions are few pixels or empty. To what is summed together: by "
-        "image, or with batch over all.",
+        "To the size of a region: an object of 100 pixels weighs as much as one of 100,000, so each of its pixels "
+        "pulls about 1000 times as hard. To smooth, where regions are few pixels or empty. To what is summed together: "
+        "by image, or with batch over all.",
         "对区域大小敏感：100 个像素的目标与 100,000 个像素的目标同等重要，因而其每个像素的拉力约为后者的 1000 倍。"
         "区域只有几个像素或为空时对 smooth 敏感。还取决于求和范围：逐图像，或用 batch 对整批求和。",
     ),
@@ -212,8 +229,8 @@ CARD = Card(
     ),
     use=(
         Text(
-            "Segmentation with much background: organs, lesions, roads, defects. Mostly as a sum with CrossEntropyLoss, "
-            "as nnU-Net has it.",
+            "Segmentation with much background: organs, lesions, roads, defects. Mostly as a sum with "
+            "CrossEntropyLoss, as nnU-Net has it.",
             "背景占多数的分割：器官、病灶、道路、缺陷。通常与 CrossEntropyLoss 相加，nnU-Net 即如此。",
         ),
         Text(
@@ -226,11 +243,7 @@ CARD = Card(
         ),
     ),
     avoid=(
-        Text(
-            "Probabilities are to be taken at their word: those behind an overlap are too sure. Take CrossEntropyLoss, "
-            "or add it.",
-            "需要按字面使用概率时：由重合度训练出的概率过于确信。应改用或加上 CrossEntropyLoss。",
-        ),
+        TOO_SURE,
         Text(
             "Missing and false alarms have different prices: TverskyLoss has one for each.",
             "漏检与误报代价不同时：TverskyLoss 对两者分别定价。",
@@ -255,8 +268,8 @@ CARD = Card(
         Trap(
             "dice-smooth-small",
             Text(
-                "smooth is in pixels. Of an object of 4 pixels that is missed altogether the loss is 0.8 with smooth=1, "
-                "and never more. Where regions are small take 1e-5, as MONAI and nnU-Net do.",
+                "smooth is in pixels. Of an object of 4 pixels that is missed altogether the loss is 0.8 with "
+                "smooth=1, and never more. Where regions are small take 1e-5, as MONAI and nnU-Net do.",
                 "smooth 以像素计。4 个像素的目标完全漏检时，smooth=1 的损失只有 0.8，不会更大。"
                 "区域很小时应取 1e-5，MONAI 与 nnU-Net 即如此。",
             ),
@@ -270,15 +283,7 @@ CARD = Card(
                 "应传入 logits，或写 activation=None。",
             ),
         ),
-        Trap(
-            "dice-one-class",
-            Text(
-                "One class and labels of 0 and 1 do not go together: a softmax of one score is 1 always. Write "
-                'activation="sigmoid" and target.unsqueeze(1).',
-                "单类别输出与 0、1 标签不能搭配：单个得分的 softmax 恒为 1。应写 "
-                'activation="sigmoid" 与 target.unsqueeze(1)。',
-            ),
-        ),
+        one_class("dice"),
         Trap(
             "dice-soft-target",
             Text(
@@ -309,12 +314,7 @@ CARD = Card(
             ),
         ),
     ),
-    stability=Text(
-        "Sums are in float64, and what is lacking is summed, not 1 less what is there: a loss near 0 keeps its digits. "
-        "Half precision is computed in float32, where sums of a million pixels in float16 would overflow.",
-        "求和采用 float64，并直接累加缺失的部分，而不是用 1 去减：接近 0 的损失仍保持有效数字。"
-        "半精度以 float32 计算，否则百万像素之和在 float16 中会溢出。",
-    ),
+    stability=STABILITY,
     activation=Text("none (logits)", "无（logits）"),
     input="(N, C, *)",
     target="(N, *) int; (N, C, *)",
@@ -328,14 +328,7 @@ CARD = Card(
                 "对假阳性与假阴性分别定价，并可取幂：两者均为 0.5 且 smooth 减半时即为本损失。",
             ),
         ),
-        Sibling(
-            "CrossEntropyLoss",
-            Text(
-                "Pixel by pixel: honest probabilities, and a gradient that does not fade where a pixel is surely "
-                "wrong, but rare classes drown without `weight`. Often added to this one.",
-                "逐像素计算：概率可信，像素确信地错误时梯度也不消失，但稀有类别若无 `weight` 会被淹没。常与本损失相加使用。",
-            ),
-        ),
+        PIXEL_BY_PIXEL,
         Sibling(
             "BCEWithLogitsLoss",
             Text(
@@ -347,8 +340,8 @@ CARD = Card(
     sources=(
         'Milletari, Navab and Ahmadi, "V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image '
         'Segmentation", 3DV (2016)',
-        'Sudre et al., "Generalised Dice Overlap as a Deep Learning Loss Function for Highly Unbalanced Segmentations", '
-        "DLMIA (2017)",
+        'Sudre et al., "Generalised Dice Overlap as a Deep Learning Loss Function for Highly Unbalanced '
+        'Segmentations", DLMIA (2017)',
         'Isensee et al., "nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation", '
         "Nature Methods 18 (2021)",
         'Dice, "Measures of the Amount of Ecologic Association Between Species", Ecology 26 (1945)',
@@ -357,8 +350,8 @@ CARD = Card(
         Text("prediction of the 4 pixels of an object, 1 other at 1", "4 个目标像素的预测值（另有 1 个误检）"),
         (0.0, 1.0),
         {
-            "": on_an_object,
-            "squared": lambda p: {**on_an_object(p), "squared": True},
+            "squared = False": on_an_object,
+            "squared = True": lambda p: {**on_an_object(p), "squared": True},
         },
     ),
     aliases=("soft_dice", "soft_dice_loss", "dice_coefficient", "dice_coef_loss", "f1_loss", "sorensen_dice"),
@@ -375,7 +368,7 @@ LOSS = Loss(
         lipschitz=_steepest,
         prediction=predictions,
         target=targets,
-        minimiser=least,
+        minimiser=_least,
         denominator="regions",
         smooth=True,
         optimum=None,

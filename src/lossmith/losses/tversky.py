@@ -9,7 +9,7 @@ from torch import Tensor
 from ..card import Card, Curve, Sibling, Text, Trap
 from ..criterion import Criterion
 from ..facts import REALS, UNIT, Domain, Facts, Loss
-from ..formula import Real, Reals, formula
+from ..formula import Real, Reals, formula, where
 from ..loops.overlap import Activation, Smooth, check_settings, overlap
 from ..loops.rowwise.labels import own_class
 from ..overrides import overridable
@@ -23,7 +23,9 @@ def tversky(common: Real, excess: Real, missed: Real, alpha: Real, beta: Real, s
     wrong = alpha * excess + beta * missed + gap
     whole = right + wrong
     share = right / whole
-    return wrong / whole, -(wrong / whole) / whole, alpha * share / whole, beta * share / whole
+    # the one or the other, so that autograd's own derivatives do not cancel
+    lack = where(wrong > right, 1.0 - share, wrong / whole)
+    return lack, -lack / whole, alpha * share / whole, beta * share / whole
 
 
 @overridable
@@ -51,8 +53,8 @@ def tversky_loss(
     r"""One less Tversky's index of a region's predictions p and targets t, with a power: focal Tversky loss.
 
     .. math::
-        \ell = \Big(1 - \frac{\mathrm{TP} + s}{\mathrm{TP} + \alpha\,\mathrm{FP} + \beta\,\mathrm{FN} + s}\Big)^\gamma
-        \qquad
+        \ell = (1 - S)^\gamma \qquad
+        S = \frac{\mathrm{TP} + s}{\mathrm{TP} + \alpha\,\mathrm{FP} + \beta\,\mathrm{FN} + s} \qquad
         \mathrm{TP} = \sum p t \quad \mathrm{FP} = \sum p (1 - t) \quad \mathrm{FN} = \sum (1 - p)\, t
 
     The sums are over the pixels of a region: of one class of one sample, or with ``batch`` of one class of the whole
@@ -104,6 +106,7 @@ def tversky_loss(
     """
     loss = "tversky_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
+    both = check_settings(loss, activation, smooth, alpha, beta, gamma)
     return overlap(
         loss,
         tversky,
@@ -112,7 +115,7 @@ def tversky_loss(
         activation,
         alpha,
         beta,
-        smooth,
+        both,
         gamma,
         False,
         batch,
@@ -194,7 +197,7 @@ class TverskyLoss(OverlapCriterion):
         super().__init__(
             reduction, activation, smooth, batch, include_background, ignore_index, weight, dim, normalizer, on_empty
         )
-        check_settings(type(self).__name__, activation, alpha, beta, smooth, gamma)
+        check_settings(type(self).__name__, activation, smooth, alpha, beta, gamma)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
 
     def forward(
@@ -258,24 +261,20 @@ def steepest(
     input: Tensor,
     smooth: Smooth = 1.0,
     activation: Activation = "softmax",
-    alpha: float = 0.5,
-    beta: float = 0.5,
-    gamma: float = 1.0,
-    batch: bool = False,
-    dim: int = 1,
-    squared: bool = False,
-    **_: object,
+    **others: Any,
 ) -> float:
     """A bound of the gradient's norm: that of an empty region, for Dice's weights and predictions the least bound."""
     above, below = smooth if isinstance(smooth, tuple) else (smooth, smooth)
+    alpha, beta, gamma = (others.get(name, usual) for name, usual in (("alpha", 0.5), ("beta", 0.5), ("gamma", 1.0)))
     if below == 0 or gamma < 1:
         return math.inf
-    pixels = input.numel() / input.shape[dim] / (1 if batch else input.shape[0])
     of_pixel = 0.5 / below
-    if squared or not (alpha == beta == 0.5 and above == below):
-        of_pixel = (1 + max(1.0 if squared else alpha, abs(1 - beta)) * max(1.0, above / below)) / below
+    if others.get("squared") or not (alpha == beta == 0.5 and above == below):
+        of_pixel = (1 + max(1.0, alpha, beta - 1) * max(1.0, above / below)) / below
     through = {None: 1.0, "sigmoid": 0.25, "softmax": 2**0.5 / 4}[activation]
-    return gamma * of_pixel * through * math.sqrt(pixels)
+    classes, samples = input.shape[others.get("dim", 1)], 1 if others.get("batch") else input.shape[0]
+    pixels = input.numel() / classes / samples
+    return float(gamma * of_pixel * through * math.sqrt(pixels))
 
 
 def predictions(activation: Activation = "softmax", **_: object) -> Domain:
@@ -296,6 +295,42 @@ def on_an_object(found: Tensor) -> dict[str, Any]:
     return {"input": found[:, None] * object_ + other, "target": object_, "activation": None, "batch": True}
 
 
+# What is said of Dice too.
+PIXEL_BY_PIXEL = Sibling(
+    "CrossEntropyLoss",
+    Text(
+        "Pixel by pixel: honest probabilities, and a gradient that does not fade where a pixel is surely wrong, but "
+        "rare classes drown without `weight`. Often added to this one.",
+        "逐像素计算：概率可信，像素确信地错误时梯度也不消失，但稀有类别若无 `weight` 会被淹没。常与本损失相加使用。",
+    ),
+)
+TOO_SURE = Text(
+    "Probabilities are to be taken at their word: those behind an overlap are too sure. Take CrossEntropyLoss, or add "
+    "it.",
+    "需要按字面使用概率时：由重合度训练出的概率过于确信。应改用或加上 CrossEntropyLoss。",
+)
+STABILITY = Text(
+    "Sums are in float64, and what is lacking is summed, not 1 less what is there: a loss near 0 keeps its digits. "
+    "Half precision is computed in float32; in float16 the sum over a million pixels would overflow. The gradient "
+    "through sigmoid or softmax does not.",
+    "求和采用 float64，并直接累加缺失的部分，而不是用 1 去减：接近 0 的损失仍保持有效数字。半精度以 float32 计算："
+    "在 float16 中百万像素之和会溢出。经 sigmoid 或 softmax 的梯度不会溢出。",
+)
+
+
+def one_class(short: str) -> Trap:
+    """That one class is no class of labels."""
+    return Trap(
+        f"{short}-one-class",
+        Text(
+            "One class and labels of 0 and 1 do not go together: a softmax of one score is 1 always. Write "
+            'activation="sigmoid" and target.unsqueeze(1).',
+            "单类别输出与 0、1 标签不能搭配：单个得分的 softmax 恒为 1。应写 "
+            'activation="sigmoid" 与 target.unsqueeze(1)。',
+        ),
+    )
+
+
 CARD = Card(
     title=Text("Tversky loss", "Tversky 损失"),
     summary=Text(
@@ -313,7 +348,8 @@ CARD = Card(
     robustness=Text(
         "A few wrong pixels move it little in a large region and much in a small one: it counts shares, not pixels. A "
         "wrong label in a region of 4 pixels is a quarter of it.",
-        "大区域中少量错误像素影响很小，小区域中影响很大：它计的是比例而非像素数。4 个像素的区域中一个错误标签就占四分之一。",
+        "大区域中少量错误像素影响很小，小区域中影响很大：它计的是比例而非像素数。"
+        "4 个像素的区域中一个错误标签就占四分之一。",
     ),
     sparsity=Text(
         "None, but the pull fades: predictions that sigmoid or softmax made sure hardly move, and a perfect region is "
@@ -333,9 +369,10 @@ CARD = Card(
         "对区域大小敏感：区域越小，每个像素的拉力越大。区域只有几个像素或为空时对 smooth 敏感。",
     ),
     minimiser=Text(
-        "The target, if it is of 0 and 1. Of a soft target no: then 1 for the largest of its values and 0 for the rest, "
-        "so it makes sure predictions of unsure targets.",
-        "目标只含 0 与 1 时为目标本身。软目标则不然：最优预测在其较大的值处取 1、其余取 0，即把不确定的目标变成确信的预测。",
+        "The target, if it is of 0 and 1. Of a soft target no: then 1 for the largest of its values and 0 for the "
+        "rest, so it makes sure predictions of unsure targets.",
+        "目标只含 0 与 1 时为目标本身。软目标则不然：最优预测在其较大的值处取 1、其余取 0，"
+        "即把不确定的目标变成确信的预测。",
     ),
     use=(
         Text(
@@ -352,11 +389,7 @@ CARD = Card(
         ),
     ),
     avoid=(
-        Text(
-            "Probabilities are to be taken at their word: those behind an overlap are too sure. Take CrossEntropyLoss, "
-            "or add it.",
-            "需要按字面使用概率时：由重合度训练出的概率过于确信。应改用或加上 CrossEntropyLoss。",
-        ),
+        TOO_SURE,
         Text(
             "Many regions are empty: such a one says only that there is to be nothing, as loudly as smooth has it.",
             "许多区域为空时：空区域只说明那里不应有预测，其音量全由 smooth 决定。",
@@ -368,8 +401,8 @@ CARD = Card(
             Text(
                 "Papers and packages differ on which is which. Here, in Salehi et al., MONAI and "
                 "segmentation_models_pytorch alpha weighs false positives; in Abraham and Khan (their 0.7) it weighs "
-                "false negatives, and so it does in Keras, whatever its documentation says (3.15). Swap them, or recall "
-                "falls where it was to rise.",
+                "false negatives, and so it does in Keras, whatever its documentation says (3.15). Swap them, or "
+                "recall falls where it was to rise.",
                 "各论文与软件包对两者的约定不同。本库、Salehi 等人、MONAI 与 segmentation_models_pytorch 中 alpha "
                 "对应假阳性；在 Abraham 与 Khan 的论文中（其值 0.7）对应假阴性，Keras 实际上也是如此，"
                 "尽管文档不这么写（3.15 版）。移植时须对调，否则召回率不升反降。",
@@ -381,8 +414,9 @@ CARD = Card(
                 "Abraham and Khan's power is $1/\\gamma$: their 4/3 is gamma=0.75 here. Below 1 it quiets bad regions "
                 "beside good ones, above 1 the reverse. segmentation_models_pytorch raises the mean over the classes "
                 "to gamma, here each region is.",
-                "Abraham 与 Khan 的指数是 $1/\\gamma$：其 4/3 即此处的 gamma=0.75。小于 1 时差的区域相对好的区域被减弱，"
-                "大于 1 时相反。segmentation_models_pytorch 对类别均值取 gamma 次幂，此处则对每个区域取幂。",
+                "Abraham 与 Khan 的指数是 $1/\\gamma$：其 4/3 即此处的 gamma=0.75。"
+                "小于 1 时差的区域相对好的区域被减弱，大于 1 时相反。"
+                "segmentation_models_pytorch 对类别均值取 gamma 次幂，此处则对每个区域取幂。",
             ),
         ),
         Trap(
@@ -391,8 +425,9 @@ CARD = Card(
                 "An image without the class: the loss is $1 - s/(\\alpha P + s)$ of what is predicted, P in all. With "
                 "smooth=1e-5 half a pixel of it costs 1, with smooth=1 it costs 0.2; with smooth=0 an index of nothing "
                 "is NaN. batch=True makes such regions rare; mask= leaves them out.",
-                "图像中没有该类时：损失为 $1 - s/(\\alpha P + s)$，P 为预测之和。smooth=1e-5 时，半个像素的预测损失即为 1；"
-                "smooth=1 时为 0.2；smooth=0 且没有任何预测时为 NaN。batch=True 使空区域变少，mask= 可将其排除。",
+                "图像中没有该类时：损失为 $1 - s/(\\alpha P + s)$，P 为预测之和。smooth=1e-5 时，"
+                "半个像素的预测损失即为 1；smooth=1 时为 0.2；smooth=0 且没有任何预测时为 NaN。"
+                "batch=True 使空区域变少，mask= 可将其排除。",
             ),
         ),
         Trap(
@@ -402,22 +437,9 @@ CARD = Card(
                 "此处的 smooth=s 相当于 dice_loss 的 smooth=2 s：Tversky 的分子是 TP，Dice 的分子是 2 TP。",
             ),
         ),
-        Trap(
-            "tversky-one-class",
-            Text(
-                "One class and labels of 0 and 1 do not go together: a softmax of one score is 1 always. Write "
-                'activation="sigmoid" and target.unsqueeze(1).',
-                "单类别输出与 0、1 标签不能搭配：单个得分的 softmax 恒为 1。应写 "
-                'activation="sigmoid" 与 target.unsqueeze(1)。',
-            ),
-        ),
+        one_class("tversky"),
     ),
-    stability=Text(
-        "Sums are in float64, and what is lacking is summed, not 1 less what is there: a loss near 0 keeps its digits. "
-        "Half precision is computed in float32. The gradient through sigmoid or softmax never overflows.",
-        "求和采用 float64，并直接累加缺失的部分，而不是用 1 去减：接近 0 的损失仍保持有效数字。半精度以 float32 计算。"
-        "经 sigmoid 或 softmax 的梯度不会溢出。",
-    ),
+    stability=STABILITY,
     activation=Text("none (logits)", "无（logits）"),
     input="(N, C, *)",
     target="(N, *) int; (N, C, *)",
@@ -430,14 +452,7 @@ CARD = Card(
                 "即 alpha = beta = 0.5：假阳性与假阴性代价相同。它还可以对平方求和。",
             ),
         ),
-        Sibling(
-            "CrossEntropyLoss",
-            Text(
-                "Pixel by pixel: honest probabilities, and a gradient that does not fade where a pixel is surely "
-                "wrong, but rare classes drown without `weight`. Often added to this one.",
-                "逐像素计算：概率可信，像素确信地错误时梯度也不消失，但稀有类别若无 `weight` 会被淹没。常与本损失相加使用。",
-            ),
-        ),
+        PIXEL_BY_PIXEL,
         Sibling(
             "FocalLoss",
             Text(
@@ -447,10 +462,10 @@ CARD = Card(
         ),
     ),
     sources=(
-        'Salehi, Erdogmus and Gholipour, "Tversky Loss Function for Image Segmentation Using 3D Fully Convolutional Deep '
-        'Networks", MLMI (2017)',
-        'Abraham and Khan, "A Novel Focal Tversky Loss Function with Improved Attention U-Net for Lesion Segmentation", '
-        "ISBI (2019)",
+        'Salehi, Erdogmus and Gholipour, "Tversky Loss Function for Image Segmentation Using 3D Fully Convolutional '
+        'Deep Networks", MLMI (2017)',
+        'Abraham and Khan, "A Novel Focal Tversky Loss Function with Improved Attention U-Net for Lesion '
+        'Segmentation", ISBI (2019)',
         'Tversky, "Features of Similarity", Psychological Review 84 (1977)',
     ),
     curve=Curve(

@@ -163,8 +163,7 @@ int overlap(int activation, bool wide, bool squared, bool batch, bool background
         for (std::int64_t c = 0; c < classes; ++c, ++r)
             if ((c == 0 && !background) || (counts && counts->at(n, c) == 0)) live[static_cast<std::size_t>(r)] = 0;
     call.sums = sums.data(), call.outside = outside.get(), call.live = live.data();
-    const std::int64_t rows = 3 + (call.activation == Activation::softmax ? classes : 0);
-    call.scratch_bytes = rows * TILE * static_cast<std::int64_t>(sizeof(double));
+    call.scratch_bytes = rows_of_room(call) * TILE * static_cast<std::int64_t>(sizeof(double));
     std::unique_ptr<char[]> scratch(new char[static_cast<std::size_t>(call.scratch_bytes * call.threads)]);
     call.scratch = scratch.get();
     const OverlapKernels& kernels = chosen_overlap_kernels();

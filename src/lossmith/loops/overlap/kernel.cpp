@@ -1,9 +1,9 @@
 // The overlap of predictions and targets: sums over the pixels of regions, then the gradient through the activation.
 //
 // Both passes go through tiles of pixels that run along one dimension. Where those lie side by side, classes apart
-// (images as torch has them), scores are used where they lie; elsewhere a class of a tile is gathered first. The second
-// pass computes the exponentials anew: to keep them would be as much memory traffic again, and half precision has no
-// room for them.
+// (images as torch has them), scores are used where they lie; where classes lie side by side, the tile is turned, and
+// its gradient is turned back; elsewhere a class of it is gathered first. The second pass computes the exponentials anew:
+// to keep them would be as much memory traffic again, and half precision has no room for them.
 #include "kernel.h"
 
 #include <omp.h>
@@ -56,7 +56,8 @@ inline bool prepare(const OverlapCall& call, const Index sample, const Index beg
     }
     Index count = call.pixels.size[inner] - tile.at[inner];
     if (count > end - begin) count = end - begin;
-    tile.sample = sample, tile.count = count > TILE ? TILE : count;
+    const Index widest = call.classes > MANY_CLASSES ? NARROW_TILE : TILE;
+    tile.sample = sample, tile.count = count > widest ? widest : count;
     tile.live = call.live + sample * call.classes;
     tile.any_live = false;
     for (Index c = 0; c < call.classes; ++c) tile.any_live |= tile.live[c] != 0;
@@ -117,6 +118,53 @@ inline const T* numbers_of(const OverlapCall& call, const Field& field, const Ti
     return room;
 }
 
+// ----- tiles whose classes lie side by side -----
+
+// The address of a pixel of the tile, in a class.
+inline char* pixel_of(const OverlapCall& call, const Field& field, const Tile& tile, const Index c, const Index i) {
+    return place_of(call, field, tile, c) + i * stride_of(call, field) * static_cast<Index>(size_of(field.pixels.dtype));
+}
+
+// Calls body(class, count, pixel) for a few classes of every pixel, then for the next few: those stay in the cache.
+template <typename Body>
+inline void each_few(const OverlapCall& call, const Tile& tile, const Body& body) {
+    constexpr Index FEW = 16;
+    for (Index c = 0; c < call.classes; c += FEW)
+        for (Index i = 0; i < tile.count; ++i) body(c, call.classes - c < FEW ? call.classes - c : FEW, i);
+}
+
+// The scores as [class][pixel].
+template <typename T>
+inline void turn(const OverlapCall& call, const Tile& tile, T* const e) {
+    each_few(call, tile, [&](const Index c, const Index count, const Index i) {
+        T few[16];
+        load<T>(pixel_of(call, call.input, tile, c, i), call.input.pixels.dtype, 1, static_cast<std::size_t>(count), few);
+        for (Index k = 0; k < count; ++k) e[(c + k) * TILE + i] = few[k];
+    });
+}
+
+// Gradients that are [class][pixel], to where they are to lie.
+template <typename T>
+inline void turn_back(const OverlapCall& call, const Tile& tile, const T* const e) {
+    const Field& field = call.gradient;
+    each_few(call, tile, [&](const Index c, const Index count, const Index i) {
+        T few[16];
+        for (Index k = 0; k < count; ++k) few[k] = e[(c + k) * TILE + i];
+        store(few, pixel_of(call, field, tile, c, i), field.pixels.dtype, field.step, static_cast<std::size_t>(count));
+    });
+}
+
+// The scores of a class, 0 where they are left out: where they lie, in the turned tile or in the room.
+template <typename T>
+inline const T* scores_of(const OverlapCall& call, const Tile& tile, const Index c, const unsigned char* const kept,
+                          const T* const e, T* const room) {
+    if (!is_turned(call)) return numbers_of(call, call.input, tile, c, kept, room);
+    const T* const x = e + c * TILE;
+    if (!kept) return x;
+    for (Index i = 0; i < tile.count; ++i) room[i] = kept[i] ? x[i] : T(0);
+    return room;
+}
+
 // ----- activations -----
 
 // The exponentials of a tile's scores less the pixel's greatest, [class][pixel], and one over their sum.
@@ -128,12 +176,12 @@ inline void exponentials(const OverlapCall& call, const Tile& tile, T* const e, 
     alignas(64) double total[TILE];
     for (Index i = 0; i < w; ++i) greatest[i] = -infinity<T>, total[i] = 0;
     for (Index c = 0; c < call.classes; ++c) {
-        const T* const x = numbers_of(call, call.input, tile, c, kept, e + c * TILE);
+        const T* const x = scores_of(call, tile, c, kept, e, e + c * TILE);
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
     }
     for (Index i = 0; i < w; ++i) greatest[i] = greatest[i] == -infinity<T> ? T(0) : greatest[i];
-    const bool there = !kept && call.input.pixels.dtype == OWN<T> && stride_of(call, call.input) == 1;
+    const bool there = !kept && !is_turned(call) && call.input.pixels.dtype == OWN<T> && stride_of(call, call.input) == 1;
     for (Index c = 0; c < call.classes; ++c) {
         T* const to = e + c * TILE;
         const T* const x = there ? reinterpret_cast<const T*>(place_of(call, call.input, tile, c)) : to;
@@ -168,7 +216,7 @@ inline const T* predictions(const OverlapCall& call, const Tile& tile, const Ind
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) p[i] = e[i] * inverse[i];
     } else {
-        const T* const x = numbers_of(call, call.input, tile, c, kept, p);
+        const T* const x = scores_of(call, tile, c, kept, room.e, p);
         if (call.activation == Activation::none) return x;
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) p[i] = sigmoid(x[i]);
@@ -258,6 +306,7 @@ inline void measure_piece(const OverlapCall& call, const Index number) {
         inside &= labels_inside;
         if (!tile.any_used) return;
         alignas(64) T inverse[TILE];
+        if (is_turned(call)) turn(call, tile, room.e);
         if (call.activation == Activation::softmax) exponentials(call, tile, room.e, inverse);
         for (Index c = 0; c < call.classes; ++c)
             if (tile.live[c]) inside &= add(call, tile, c, room, inverse, sums[c]);
@@ -297,7 +346,7 @@ inline void slopes_of(const OverlapCall& call, const Tile& tile, const Index c, 
         for (Index i = 0; i < w; ++i) slope[i] = kept[i] ? slope[i] : T(0);
 }
 
-// Where a gradient's class is written: where it is to lie, or in the room.
+// Where a gradient's class is computed: where it is to lie, or in the room.
 template <typename T>
 inline T* room_for(const OverlapCall& call, const Field& field, const Tile& tile, const Index c, T* const room) {
     if (field.pixels.dtype != OWN<T> || stride_of(call, field) != 1) return room;
@@ -338,6 +387,7 @@ inline void through_softmax(const OverlapCall& call, const Tile& tile, const Roo
     unsigned char of_class[TILE];
     alignas(64) T inverse[TILE];
     alignas(64) double total[TILE];
+    if (is_turned(call)) turn(call, tile, room.e);
     exponentials(call, tile, room.e, inverse);
     for (Index i = 0; i < w; ++i) total[i] = 0;
     const auto slopes = [&](const Index c, T* const slope) {
@@ -356,19 +406,21 @@ inline void through_softmax(const OverlapCall& call, const Tile& tile, const Roo
     }
     if (!call.gradient.pixels.data) return;
     for (Index c = 0; c < call.classes; ++c) {
-        T* const g = room_for(call, call.gradient, tile, c, room.g);
+        T* const e = room.e + c * TILE;
+        T* const g = is_turned(call) ? e : room_for(call, call.gradient, tile, c, room.g);
         if (tile.live[c]) {
-            slopes(c, g);
+            slopes(c, room.g);
         } else {
-            for (Index i = 0; i < w; ++i) g[i] = T(0);
+            for (Index i = 0; i < w; ++i) room.g[i] = T(0);
         }
-        const T* const e = room.e + c * TILE;
+        const T* const slope = room.g;
 #pragma GCC ivdep
-        for (Index i = 0; i < w; ++i) g[i] = e[i] * inverse[i] * (g[i] - static_cast<T>(total[i]));
+        for (Index i = 0; i < w; ++i) g[i] = e[i] * inverse[i] * (slope[i] - static_cast<T>(total[i]));
         if (!tile.all_used)
             for (Index i = 0; i < w; ++i) g[i] = tile.used[i] ? g[i] : T(0);
-        put(call, call.gradient, tile, c, g);
+        if (!is_turned(call)) put(call, call.gradient, tile, c, g);
     }
+    if (is_turned(call)) turn_back(call, tile, room.e);
 }
 
 // Through sigmoid, or through nothing: each class by itself.
@@ -381,10 +433,10 @@ inline void through_sigmoid(const OverlapCall& call, const Tile& tile, const Ind
     const T* const t = call.labelled ? nullptr : numbers_of(call, call.target, tile, c, kept, room.t);
     if (call.target_gradient.pixels.data) put_target_gradient(call, tile, c, kept, p, t, room.g);
     if (!call.gradient.pixels.data) return;
-    T* const g = room_for(call, call.gradient, tile, c, room.g);
+    T* const g = is_turned(call) ? room.g : room_for(call, call.gradient, tile, c, room.g);
     slopes_of(call, tile, c, kept, p, t, g);
     if (call.activation == Activation::sigmoid) {
-        const T* const x = numbers_of(call, call.input, tile, c, kept, room.p);
+        const T* const x = scores_of(call, tile, c, kept, room.e, room.p);
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) {
             // p (1 - p), which keeps its relative accuracy in both tails
@@ -392,21 +444,30 @@ inline void through_sigmoid(const OverlapCall& call, const Tile& tile, const Ind
             g[i] *= small * share * share;
         }
     }
-    put(call, call.gradient, tile, c, g);
+    if (is_turned(call)) {
+        for (Index i = 0; i < w; ++i) room.e[c * TILE + i] = g[i];
+    } else {
+        put(call, call.gradient, tile, c, g);
+    }
 }
 
 template <typename T>
 inline void differentiate_piece(const OverlapCall& call, const Index number) {
     const Room<T> room(call);
+    const bool turned = is_turned(call), wanted = call.gradient.pixels.data != nullptr;
     each_tile(call, number, [&](const Tile& tile, bool) {
         const bool coupled = call.activation == Activation::softmax && tile.any_used;
         if (coupled) through_softmax(call, tile, room);
+        else if (turned) turn(call, tile, room.e);
         for (Index c = 0; c < call.classes; ++c) {
             const bool dead = !tile.any_used || !tile.live[c];
-            if (dead && !coupled && call.gradient.pixels.data) put_zeros(call, call.gradient, tile, c, room.g);
             if (dead && call.target_gradient.pixels.data) put_zeros(call, call.target_gradient, tile, c, room.g);
-            if (!dead && !coupled) through_sigmoid(call, tile, c, room);
+            if (coupled) continue;
+            if (!dead) through_sigmoid(call, tile, c, room);
+            else if (turned) for (Index i = 0; i < tile.count; ++i) room.e[c * TILE + i] = T(0);
+            else if (wanted) put_zeros(call, call.gradient, tile, c, room.g);
         }
+        if (turned && !coupled && wanted) turn_back(call, tile, room.e);
     });
 }
 

@@ -9,8 +9,9 @@ namespace lossmith {
 
 enum class Activation : int { none, sigmoid, softmax };
 
-// Pixels that are computed together: a tile, of one run along the last dimension.
-inline constexpr std::int64_t TILE = 256;
+// Pixels that are computed together: a tile, of one run along the last dimension; fewer where classes are many, so that
+// it stays in the cache.
+inline constexpr std::int64_t TILE = 256, NARROW_TILE = 64, MANY_CLASSES = 64;
 
 // What is summed over the pixels of a region: p t, p and t (the squares of the last two, if that is asked for).
 struct RegionSums {
@@ -50,6 +51,16 @@ struct OverlapCall {
     std::int64_t scratch_bytes = 0;       // of each
     int threads = 1;
 };
+
+// Whether the classes of a pixel lie side by side, and not the pixels of a class: then tiles are turned.
+static inline bool is_turned(const OverlapCall& call) {
+    return call.classes > 1 && call.input.step == 1 && call.input.pixels.stride[call.pixels.dims - 1] != 1;
+}
+
+// The rows of a tile that a thread has room for: one for predictions, targets and gradients each, and one of every class.
+static inline std::int64_t rows_of_room(const OverlapCall& call) {
+    return 3 + (call.activation == Activation::softmax || is_turned(call) ? call.classes : 0);
+}
 
 struct OverlapKernels {
     // The sums of each piece.

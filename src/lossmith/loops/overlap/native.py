@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +16,7 @@ from .regions import (
     Activation,
     Aims,
     Settings,
-    Smooth,
     check_element_mask,
-    check_settings,
     check_shapes,
     losses_of,
     read_aims,
@@ -38,7 +35,7 @@ def overlap(
     activation: Activation,
     alpha: float,
     beta: float,
-    smooth: Smooth,
+    smooth: tuple[float, float],
     gamma: float,
     squared: bool,
     batch: bool,
@@ -49,8 +46,10 @@ def overlap(
     element_mask: Tensor | None,
     how: Reduction,
 ) -> Tensor:
-    """A loss of regions, reduced; its formula is that of `tversky`, with which the kernels are built."""
-    both = check_settings(loss, activation, alpha, beta, smooth, gamma)
+    """A loss of regions, reduced; its formula is that of `tversky`, with which the kernels are built.
+
+    smooth: of numerator and denominator; the settings are checked.
+    """
     alike = checks.alike_rows(input, target) if dim == 1 else 0
     if not alike or input.shape[1] == 1:
         dim, labelled = check_shapes(loss, input, target, dim, ignore_index)
@@ -60,9 +59,7 @@ def overlap(
     check_element_mask(loss, element_mask, input, dim)
     if activation == "softmax":
         checks.single_logit(loss, input, dim)
-    of = Settings(
-        activation, dim, alpha, beta, both, gamma, squared, batch, include_background, ignore_index if labelled else -100
-    )
+    of = Settings(activation, dim, alpha, beta, smooth, gamma, squared, batch, include_background, ignore_index)
     compute, result = dtypes_of(alike, input) if labelled else dtypes(input, target)
     shape = of.shape(input)
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
@@ -205,7 +202,7 @@ class _Call:
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
         input, target = tensors[:2]
-        element_mask, sample_weight, mask, weight = self.apart(tensors)
+        element_mask, _, _, weight = self.apart(tensors)
         aims = read_aims(self.loss, input, target, self.of, self.how, element_mask, self.dtypes[0])
         values = losses_of(input, aims, self.formula, self.of, self.dtypes[0])
         if not self.bare:

@@ -131,7 +131,7 @@ def check_element_mask(loss: str, element_mask: Tensor | None, input: Tensor, di
 
 
 def check_settings(
-    loss: str, activation: Activation, alpha: float, beta: float, smooth: Smooth, gamma: float
+    loss: str, activation: Activation, smooth: Smooth, alpha: float = 0.5, beta: float = 0.5, gamma: float = 1.0
 ) -> tuple[float, float]:
     """The two numbers of `smooth`; raises ValueError for a setting that there is not."""
     if activation not in ("softmax", "sigmoid", None):
@@ -181,9 +181,8 @@ def read_aims(
         leave_out(of.over_pixels(torch.arange(classes, device=input.device) != 0, input))
     used, invalid = None if kept is None else kept.any(dim, keepdim=True), []
     if target.dim() == input.dim():
-        invalid.append(
-            checks.within_unit(loss, "target", target, kept, "targets are probabilities, or 0 and 1: write target / 255")
-        )
+        advice = "targets are probabilities, or 0 and 1, so of a mask of 0 and 255 write target / 255"
+        invalid.append(checks.within_unit(loss, "target", target, kept, advice))
     else:
         mask = None if used is None else used.squeeze(dim)
         labels = class_labels(loss, target.to(torch.int64), classes, mask, of.ignore_index)
