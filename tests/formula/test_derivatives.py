@@ -23,6 +23,9 @@ OPERANDS = {
     "variance": (0.1, 3.0),
     "rate": (0.1, 3.0),
     "positive_weight": (0.1, 3.0),
+    "common": (0.1, 3.0),
+    "excess": (0.1, 3.0),
+    "missed": (0.1, 3.0),
     "surprisal": (0.01, 5.0),
 }
 TARGETS = {
@@ -37,6 +40,7 @@ COUNTS = (1.5, 9.0)
 SIGNED = {"soft_margin", "hinge_embedding", "margin_ranking", "cosine_embedding"}
 PARAMETERS = {"delta": 0.7, "beta": 0.7, "margin": 0.4, "eps": 1e-6, "constant": 0.9, "variance": 1.7}
 PARAMETERS |= {"positive_margin": 0.2}
+PARAMETERS |= {"alpha": 0.3, "smooth": 0.5, "gap": 0.1}
 PARAMETERS |= {"rest": 0.3, "weight": 2.5}
 PARAMETERS |= {"of_ones": 0.3, "of_zeros": 0.7, "gamma": 1.6, "power_of_zero": 0.0}
 N = 500
@@ -186,6 +190,10 @@ KINKS: dict[str, tuple[Callable[..., Tensor], list[tuple[float, ...]], tuple[flo
 }
 DEPARTURES = {
     "contrastive": "torch has none that squares; smooth",
+    "js": "torch has none; smooth, its ends are among the loss's own tests",
+    "js_of_logs": "torch has none; smooth, its ends are among the loss's own tests",
+    "wasserstein_critic": "torch has none; linear",
+    "penalised_wasserstein_critic": "torch has none; linear",
     "gaussian_clamped": "opt-in, with the gradient of the clamp: its kink is below",
     "gaussian_of_one_variance": "a number for the variance, which is not differentiated; smooth",
     "poisson_of_log_exact": "opt-in, torch has Stirling's formula; smooth",

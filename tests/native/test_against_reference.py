@@ -373,6 +373,49 @@ def test_probabilities_of_any_layout_and_class_dimension(data):
     agree(draw, LF.cross_entropy, arguments, ["input", "target"], **keywords_for(draw, rows, 5))
 
 
+@pytest.mark.parametrize("loss", [LF.dice_loss, LF.tversky_loss], ids=lambda loss: loss.__name__)
+@given(data=st.data())
+def test_regions_of_any_layout_and_class_dimension(loss, data):
+    draw = data.draw
+    pixels, classes, samples = draw(shapes(0, 3)), draw(CLASSES.filter(lambda c: c > 1)), draw(st.integers(0, 3))
+    dim, activation = draw(st.integers(1, 1 + len(pixels))), draw(st.sampled_from(["softmax", "sigmoid", None]))
+    whole = (samples, *pixels)
+    shape = (*whole[:dim], classes, *whole[dim:])
+    batch = draw(st.booleans())
+    values = random_tensor(shape, 0, 0.05, 0.95) if activation is None else random_tensor(shape, 0, -3.0, 3.0)
+    arguments: Arguments = {
+        "input": repeated(draw, values.to(draw(FLOATING)), True),
+        "activation": activation,
+        "batch": batch,
+        "dim": dim,
+        "include_background": draw(st.booleans()),
+        "smooth": draw(st.sampled_from([1.0, (0.1, 0.3)])),
+    }
+    if draw(st.booleans()):
+        targets = (random_tensor(whole, 1, 0.0, 0.999) * classes).long()
+        ignored = draw(st.sampled_from([-100, 0]))
+        arguments["ignore_index"] = ignored
+        targets[random_tensor(whole, 2) > 0.6] = max(ignored, 0)
+        arguments["target"] = repeated(draw, targets.to(draw(LABELS if classes < 128 else st.just(torch.int64))), True)
+    else:
+        targets = random_tensor(shape, 1, 0.0, 1.0).to(draw(FLOATING))
+        arguments["target"] = repeated(draw, targets, True)
+        if draw(st.booleans()):
+            arguments["target"] = arguments["target"] > 0.5
+    if draw(st.booleans()):
+        kept = random_tensor(shape, 4) > -0.5
+        kept = kept.narrow(dim, 0, 1) if draw(st.booleans()) else kept
+        arguments["element_mask"] = laid_out(draw, kept)
+    if draw(st.booleans()):
+        arguments["weight"] = laid_out(draw, random_tensor((classes,), 3, 0.2, 2.0, draw(FLOATING)))
+    if loss is LF.dice_loss:
+        arguments["squared"] = draw(st.booleans())
+    else:
+        arguments |= {"alpha": 0.2, "beta": 0.9, "gamma": draw(st.sampled_from([1.0, 0.75, 2.0]))}
+    regions = (classes,) if batch else (samples, classes)
+    agree(draw, loss, arguments, ["input", "target"], **keywords_for(draw, regions, 5))
+
+
 @pytest.mark.parametrize("loss", ["multi_margin_loss", "multilabel_margin_loss", "multilabel_soft_margin_loss"])
 @given(data=st.data())
 def test_margins_of_any_layout(loss, data):
@@ -430,6 +473,34 @@ def test_vectors_of_any_layout(loss, data):
     elif loss == "triplet_margin_loss":
         arguments["swap"] = draw(st.booleans())
     agree(draw, getattr(LF, loss), arguments, list(names), **keywords_for(draw, batch, 5))
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@given(data=st.data())
+def test_distributions_of_any_layout(p, data):
+    draw = data.draw
+    batch = draw(shapes(0, 2))
+    arguments: Arguments = {"p": p}
+    for i, name in enumerate(("input", "target")):
+        size = draw(st.sampled_from([1, 2, 5, 16, 60, 300]))
+        whole = (*batch, size)
+        # masses that end together have several derivatives, which rounding may choose from
+        masses = random_tensor(whole, i + 2, 0.2, 2.0)
+        values = spiced(draw, random_tensor(whole, i, -2.0, 2.0)).to(draw(FLOATING))
+        arguments[name] = with_samples(repeated(draw, values), size)
+        if draw(st.booleans()):
+            masses[random_tensor(whole, i + 4) > 0.8] = 0
+            masses[..., :1] = 1
+            arguments[f"{name}_weight"] = laid_out(draw, masses.to(draw(FLOATING)))
+    tensors = [a for a in arguments.values() if isinstance(a, Tensor)]
+    heads = [a.shape[:-1] for a in tensors]
+    whole = tuple(torch.broadcast_shapes(*heads))
+    agree(draw, LF.wasserstein_loss, arguments, [n for n in arguments if n != "p"], **keywords_for(draw, whole, 5))
+
+
+def with_samples(values: Tensor, size: int) -> Tensor:
+    """The values with as many samples as before their last dimension was reduced to one."""
+    return values.expand(*values.shape[:-1], size) if values.dim() else values.expand(size)
 
 
 @pytest.mark.parametrize("loss", ["ctc_loss", "ctc_loss_with_logits"])

@@ -336,7 +336,7 @@ def kl_of_logs(x, log_q):
 def js_results(p, q, log_p, log_q, beta, rest) -> Results:
     """The value, and the derivatives in p and q themselves.
 
-    Through the logarithm of p / q come a rounding, and what cancels in a derivative: divided by e to its size, up to 45.
+    Through the logarithm of p / q come a rounding, and what cancels in a derivative: over e to its size, 45 at most.
     """
     if not p or not q:
         return [Sum(-beta * q * log(beta), -rest * p * log(rest)), Sum(-rest * log(rest) if p else 0),

@@ -111,7 +111,7 @@ def wasserstein_loss(
         theta = _directions(loss, projections, input, compute, generator)
         directions = theta.shape[0]
         points = (_projected(input, theta, mask), _projected(target, theta, mask))
-        weights = tuple(w if w is None or w.dim() == 1 else w.unsqueeze(-2) for w in weights)
+        weights = (_of_lines(input_weight), _of_lines(target_weight))
         mask = None if mask is None else mask.unsqueeze(-1)
 
     def of(x: Tensor, y: Tensor, x_weight: Tensor | None, y_weight: Tensor | None) -> Tensor:
@@ -163,8 +163,9 @@ def _check_power(loss: str, p: float) -> None:
 def _check_samples(loss: str, reduction: str, input: Tensor, target: Tensor, sliced: bool) -> torch.Size:
     """The shape that is left of samples in one shape without their last dimension, or last two; or an error."""
     both = {"input": input, "target": target}
-    checks.real(loss, **both)
-    checks.must_float(loss, **both)
+    if not checks.alike(input, target):
+        checks.real(loss, **both)
+        checks.must_float(loss, **both)
     own, form = (2, "(..., n, D), a cloud of points in each row") if sliced else (1, "(..., n), samples along the last")
     for name, samples in both.items():
         if samples.dim() < own:
@@ -185,6 +186,9 @@ def _check_samples(loss: str, reduction: str, input: Tensor, target: Tensor, sli
         )
     heads = [samples.shape[: samples.dim() - own] for samples in both.values()]
     shape = _together(loss, heads, **both)
+    if heads[0] != heads[1]:
+        firsts = {name: t[..., :1, :1] if sliced else t[..., :1] for name, t in both.items()}
+        checks.outer_broadcast(loss, reduction, **firsts)
     if reduction != "none" and not torch.compiler.is_compiling():
         for name, samples in both.items():
             if samples.shape[-own] == 1 and samples.shape.numel() > samples.shape[-own:].numel():
@@ -216,6 +220,9 @@ def _check_weights(
 
 
 def _together(loss: str, heads: list[torch.Size], **tensors: Tensor) -> torch.Size:
+    """The shape that all of the heads broadcast to, or an error."""
+    if heads[0] == heads[1]:
+        return heads[0]
     try:
         found: torch.Size = torch.broadcast_shapes(*heads)  # type: ignore[no-untyped-call]
     except RuntimeError:
@@ -256,6 +263,11 @@ def _projected(points: Tensor, directions: Tensor, mask: Tensor | None) -> Tenso
     kind = points.device.type
     with nullcontext() if kind == "meta" else torch.autocast(kind, enabled=False):
         return directions @ points.transpose(-1, -2)
+
+
+def _of_lines(weight: Tensor | None) -> Tensor | None:
+    """Weights (..., n) for each of the directions."""
+    return weight if weight is None or weight.dim() == 1 else weight.unsqueeze(-2)
 
 
 def _rooted(powers: Tensor, p: float) -> Tensor:

@@ -1,6 +1,7 @@
 """The loss of a Wasserstein critic: its scores of made samples less those of real ones, and a gradient penalty."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -149,6 +150,10 @@ class WassersteinCriticLoss(Criterion, torch.nn.Module):
             self.penalty_weight,
             **self._reduction(sample_weight, mask, normalizer, on_empty),
         )
+
+
+def _against(score: float) -> Callable[[Tensor], dict[str, Tensor]]:
+    return lambda fake: {"fake": fake, "real": torch.full_like(fake, score)}
 
 
 CARD = Card(
@@ -302,10 +307,7 @@ CARD = Card(
     curve=Curve(
         Text("score $f(\\tilde x)$ of a made sample", "生成样本的评分 $f(\\tilde x)$"),
         (-3.0, 3.0),
-        {
-            f"f(x) = {score}": lambda x, score=score: {"fake": x, "real": torch.full_like(x, score)}
-            for score in (-1.0, 1.0)
-        },
+        {f"f(x) = {score}": _against(score) for score in (-1.0, 1.0)},
     ),
     aliases=("wgan", "wgan_gp", "wgan_loss", "critic", "critic_loss"),
 )

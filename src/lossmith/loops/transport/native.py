@@ -35,8 +35,8 @@ def transport(
     """
     given = tuple([w for w in weights if w is not None])
     if not torch.compiler.is_compiling():
-        factors = () if how.sample_weight is None else (how.sample_weight,)
-        masks = () if how.mask is None else (how.mask,)
+        factors: tuple[Tensor, ...] = () if how.sample_weight is None else (how.sample_weight,)
+        masks: tuple[Tensor, ...] = () if how.mask is None else (how.mask,)
         if native(loss, (*points, *given, *factors, *masks)):
             compute, result = dtypes
             checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")

@@ -45,4 +45,6 @@ def _ordered(points: Tensor, weight: Tensor | None, batch: torch.Size) -> tuple[
         ends = torch.arange(1, size + 1, device=points.device, dtype=points.dtype) / size
         return points, ends.expand(*batch, size)
     mass = wide(weight).to(points.dtype).expand(*batch, size).gather(-1, order).cumsum(-1)
-    return points, mass / mass[..., -1:]
+    # the last one goes up to 1, whatever the masses are
+    ends = mass[..., :-1] / mass[..., -1:]
+    return points, torch.cat([ends, torch.ones_like(mass[..., :1])], -1)
