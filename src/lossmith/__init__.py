@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from . import functional, scale, suggest
+from . import functional, mining, scale, suggest
 from .backend import explain_dispatch
 from .checks import LossWarning
 from .losses.arcface import ArcFaceLoss
@@ -26,6 +26,7 @@ from .losses.kl_div import KLDivLoss
 from .losses.l1 import L1Loss
 from .losses.log_cosh import LogCoshLoss
 from .losses.margin_ranking import MarginRankingLoss
+from .losses.mined_triplet_margin import MinedTripletMarginLoss
 from .losses.mse import MSELoss
 from .losses.multi_margin import MultiMarginLoss
 from .losses.multilabel_margin import MultiLabelMarginLoss
@@ -79,6 +80,7 @@ __all__ = [
     "MSELoss",
     "MarginRankingLoss",
     "MemoryQueue",
+    "MinedTripletMarginLoss",
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
@@ -99,6 +101,7 @@ __all__ = [
     "functional",
     "gradient_penalty",
     "guard",
+    "mining",
     "scale",
     "suggest",
 ]

@@ -21,6 +21,7 @@ from .losses.kl_div import kl_div
 from .losses.l1 import l1_loss
 from .losses.log_cosh import log_cosh_loss
 from .losses.margin_ranking import margin_ranking_loss
+from .losses.mined_triplet_margin import mined_triplet_margin_loss
 from .losses.mse import mse_loss
 from .losses.multi_margin import multi_margin_loss
 from .losses.multilabel_margin import multilabel_margin_loss
@@ -62,6 +63,7 @@ __all__ = [
     "l1_loss",
     "log_cosh_loss",
     "margin_ranking_loss",
+    "mined_triplet_margin_loss",
     "mse_loss",
     "multi_margin_loss",
     "multilabel_margin_loss",

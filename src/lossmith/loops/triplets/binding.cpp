@@ -122,10 +122,10 @@ void settle(const nb::tuple& settings, TripletsCall& call) {
 
 // The losses of the anchors into `value`, or their sum divided by `divisor`; below 0 that is the sum of the numbers of
 // triplets (-1) or of active ones (-2), times the factors, and what is divided by 0 may be 0. Gradients are of the same,
-// times `scale`. Returns the divisor.
-double triplets(const nb::tuple& settings, nb::handle vectors, nb::handle labels, const nb::tuple& factors,
-                nb::handle mask, double scale, double divisor, bool zero_if_empty, nb::handle value, nb::handle gradient,
-                nb::handle account, nb::handle chosen, int threads) {
+// times `scale`.
+void triplets(const nb::tuple& settings, nb::handle vectors, nb::handle labels, const nb::tuple& factors,
+              nb::handle mask, double scale, double divisor, bool zero_if_empty, nb::handle value, nb::handle gradient,
+              nb::handle account, nb::handle chosen, int threads) {
     TripletsCall call;
     settle(settings, call);
     const DLTensor samples = view_of(vectors), classified = view_of(labels);
@@ -201,16 +201,15 @@ double triplets(const nb::tuple& settings, nb::handle vectors, nb::handle labels
     }
     const bool each = divisor == 0;
     if (divisor < 0) divisor = shares;
-    const bool nothing = !each && divisor == 0 && zero_if_empty;
     if (result.data && each) {
         for (Index i = 0; i < rows; ++i) put(0, call.wide, result, i * result.strides[0]);
         for (std::size_t i = 0; i < samples_that_count; ++i)
             put(loss[i], call.wide, result, classes.place[i] * result.strides[0]);
     } else if (result.data) {
-        put(nothing ? 0 : total / divisor, call.wide, result, 0);
+        put(divisor == 0 && zero_if_empty ? 0 : total / divisor, call.wide, result, 0);
     }
     if (slopes.data) {
-        if (!each) scale = nothing ? 0 : scale / divisor;
+        if (!each) scale = divisor == 0 ? 0 : scale / divisor;  // the sum of nothing has no slope
         call.wide ? hand_out<double>(sums.get(), classes, scale, slopes, call.threads)
                   : hand_out<float>(sums.get(), classes, scale, slopes, call.threads);
     }
@@ -218,7 +217,6 @@ double triplets(const nb::tuple& settings, nb::handle vectors, nb::handle labels
         std::memset(static_cast<void*>(told), 0, static_cast<std::size_t>(rows) * sizeof(*told));
         for (std::size_t i = 0; i < samples_that_count; ++i) told[classes.place[i]] = accounts[i];
     }
-    return divisor;
 }
 
 }  // namespace

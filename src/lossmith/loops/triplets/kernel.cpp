@@ -624,6 +624,15 @@ class RowStep {
 
 // ----- gradients -----
 
+// Whether any weight of a line is other than 0.
+template <typename T>
+[[gnu::always_inline]] inline bool any_of(const T* const line) {
+    std::int32_t found = 0;
+#pragma omp simd reduction(| : found)
+    for (Index c = 0; c < LINE; ++c) found |= line[c] != T(0);
+    return found != 0;
+}
+
 // What a group of vectors gets from others: of each source that has a weight for any of them, the weights.
 template <typename T>
 struct Pulls {
@@ -731,6 +740,8 @@ void run_typed(const TripletsCall& call) {
     const Index fits = ROOM / (stride * static_cast<Index>(sizeof(T))) / GROUP * GROUP;
     const Index chunk = fits < 32 ? 32 : fits > SOURCES ? SOURCES : fits;
     const Room<T> tile(chunk * stride);
+    const Index lines = (rows + LINE - 1) / LINE;
+    const Room<bool> pulling(lines * chunk);  // whether an anchor has a weight in a line, for one line after the other
     const int threads = call.threads;
 
     for (Index begin = 0; begin < rows; begin += chunk) {
@@ -747,33 +758,47 @@ void run_typed(const TripletsCall& call) {
         const Index shares = threads < groups ? threads : groups;
         in_parallel(shares, threads, [&](const Index share) {
             RowStep<T> step(call, samples);
-            for (Index i = anchors * share / shares; i < anchors * (share + 1) / shares; ++i)
-                step(begin + i, tile + i * stride);
+            for (Index i = groups * GROUP * share / shares; i < groups * GROUP * (share + 1) / shares; ++i) {
+                T* const row = tile + i * stride;
+                if (i < anchors) step(begin + i, row);
+                if (!call.gradient) continue;
+                // what fills up the last group of rows or of columns has no weight
+                const Index end = i < anchors ? rows : 0;
+                std::memset(row + end, 0, static_cast<std::size_t>(stride - end) * sizeof(T));
+                for (Index line = 0; line < lines; ++line) pulling[line * chunk + i] = any_of(row + line * LINE);
+            }
         });
         if (!call.gradient) continue;
-        // rows that fill up the last group
-        for (Index i = anchors; i < groups * GROUP; ++i)
-            std::memset(tile + i * stride, 0, static_cast<std::size_t>(rows) * sizeof(T));
         in_parallel(shares, threads, [&](const Index share) {
             Pulls<T> pulls;
             for (Index from = 0; from < rows; from += SOURCES)
                 for (Index g = groups * share / shares; g < groups * (share + 1) / shares; ++g) {
                     const T* const weights = tile + g * GROUP * stride;
                     pulls.n = 0;
-                    for (Index j = from; j < rows && j < from + SOURCES; ++j)
-                        pulls.add(j, [&](const Index r) { return weights[r * stride + j]; });
+                    for (Index line = from; line < rows && line < from + SOURCES; line += LINE) {
+                        const bool* const of_rows = pulling + line / LINE * chunk + g * GROUP;
+                        const bool any = of_rows[0] || of_rows[1] || of_rows[2] || of_rows[3];
+                        for (Index j = line; any && j < rows && j < line + LINE; ++j)
+                            pulls.add(j, [&](const Index r) { return weights[r * stride + j]; });
+                    }
                     const Index first = begin + g * GROUP;
                     pulls.into(samples, first, rows - first < GROUP ? rows - first : GROUP, call.gradient);
                 }
         });
-        in_parallel((rows + LINE - 1) / LINE, threads, [&](const Index line) {
+        in_parallel(lines, threads, [&](const Index line) {
+            Index source[SOURCES], n = 0;
+            for (Index i = 0; i < anchors; ++i) {
+                source[n] = i;
+                n += pulling[line * chunk + i];
+            }
             Pulls<T> pulls;
-            for (Index j = line * LINE; j < rows && j < (line + 1) * LINE; j += GROUP) {
-                const Index count = rows - j < GROUP ? rows - j : GROUP;
+            for (Index j = line * LINE; n > 0 && j < rows && j < (line + 1) * LINE; j += GROUP) {
                 pulls.n = 0;
-                for (Index i = 0; i < anchors; ++i)
-                    pulls.add(begin + i, [&](const Index c) { return c < count ? tile[i * stride + j + c] : T(0); });
-                pulls.into(samples, j, count, call.gradient);
+                for (Index s = 0; s < n; ++s) {
+                    const T* const weights = tile + source[s] * stride + j;
+                    pulls.add(begin + source[s], [&](const Index c) { return weights[c]; });
+                }
+                pulls.into(samples, j, rows - j < GROUP ? rows - j : GROUP, call.gradient);
             }
         });
     }

@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import dtypes, native
+from ...backend import native
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
 from ...reduction import reduce as reduced
 from ..fused import empty_number, fused, widened
 from .reference import choose, mine
-from .settings import MINERS, Average, Mining, Triplets
+from .settings import MINERS, Mining, Triplets
 
 SHARES = {"triplets": -1.0, "active": -2.0}
 """What the kernel calls a mean whose denominator it counts."""
 
 
 def mined(
-    loss: str, vectors: Tensor, labels: Tensor, how: Reduction, result: torch.dtype, mining: Mining, average: Average
+    loss: str, vectors: Tensor, labels: Tensor, how: Reduction, result: torch.dtype, mining: Mining, average: str
 ) -> Tensor:
     """The losses of the anchors, reduced: each is the sum over its triplets, and its share is their number."""
     shape = labels.shape
@@ -29,9 +29,9 @@ def mined(
 
     def finish(losses: Tensor, triplets: Tensor, active: Tensor) -> Tensor:
         shares = active if average == "active" else triplets
-        return reduced(loss, losses, how, result, denominator=shares.to(losses.dtype))
+        return reduced(loss, losses, how, result, denominator=shares)
 
-    if native(loss, (vectors, labels, *factors, *masks), "the vectors are empty" if 0 in vectors.shape[1:] else ""):
+    if native(loss, (vectors, labels, *factors, *masks)):
         compute = torch.float64 if vectors.dtype == torch.float64 else torch.float32
         call = _Call(mining, finish, compute, result, masked=bool(masks))
         # what a mean of nothing is, and weights that want a gradient, are the business of torch's operations
@@ -39,10 +39,8 @@ def mined(
         if how.reduction == "sum":
             call.divisor = 1.0
         elif how.reduction != "none" and not in_torch:
-            counts = how.normalizer == "weight" or (how.normalizer is None and how.reduction == "mean")
-            call.divisor = (
-                SHARES[average] if counts else divisor_of(how, shape, wide=compute == torch.float64)
-            )
+            shared = how.normalizer == "weight" or (how.normalizer is None and how.reduction == "mean")
+            call.divisor = SHARES[average] if shared else divisor_of(how, shape, wide=compute == torch.float64)
             in_torch = call.divisor == 0
         if not in_torch:
             call.factors, call.zero = len(factors), how.on_empty == "zero"
@@ -140,7 +138,7 @@ def _run(
 def mined_indices(name: str, vectors: Tensor, labels: Tensor, mining: Mining) -> Triplets:
     """The triplets that a miner chooses, one for each pair; of all miners but batch-all. Nothing is differentiated."""
     vectors = vectors.detach()
-    if native(name, (vectors, labels), "the vectors are empty" if 0 in vectors.shape[1:] else ""):
+    if native(name, (vectors, labels)):
         sizes = labels.unique(return_counts=True)[1]
         slots = len(labels) if mining.miner == "batch_hard" else int((sizes * (sizes - 1)).sum())
         chosen = torch.empty(3, slots, dtype=torch.int64)
@@ -156,14 +154,13 @@ def mined_indices(name: str, vectors: Tensor, labels: Tensor, mining: Mining) ->
 
 
 def mined_sums(name: str, vectors: Tensor, labels: Tensor, mask: Tensor | None, mining: Mining) -> Tensor:
-    """Of all triplets that are mined: their number, that of active ones, the sums of both distances; in float64."""
+    """Of all triplets that are mined: their number, that of active ones, the sums of both distances."""
     vectors = vectors.detach()
     masks = () if mask is None else (mask,)
-    if native(name, (vectors, labels, *masks), "the vectors are empty" if 0 in vectors.shape[1:] else ""):
+    if native(name, (vectors, labels, *masks)):
         account = torch.empty(len(labels), 4, dtype=torch.float64)
         _run(mining, vectors, labels, mask=mask, account=account)
         return account.sum(0)
     with torch.no_grad():
         found = mine(vectors, labels, mask, mining)
-    compute, _ = dtypes(vectors)
-    return torch.stack([part.sum().to(compute) for part in found[1:]])
+    return torch.stack([part.sum().to(found.losses.dtype) for part in found[1:]])

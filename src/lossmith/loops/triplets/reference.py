@@ -7,9 +7,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ...backend import transforming
+from ...formula.vocabularies.torch import relu, softplus
 from ..masking import hide_rows
 from ..pairwise import distance, full_precision, unit
-from .settings import Mining
+from .settings import Mining, Triplets
 
 ROOM = 1 << 24
 """Numbers in the differences of a chunk of anchors from all samples."""
@@ -60,7 +61,20 @@ def mine(vectors: Tensor, labels: Tensor, mask: Tensor | None, mining: Mining) -
             checkpoint(of, rows, samples.vectors, use_reentrant=False) if again else of(rows, samples.vectors)
         )
     losses, *sums = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Mined(losses * torch.where(finite, 1, torch.nan), *sums)
+    return Mined(losses * torch.where(finite, 1, torch.nan), *(part.to(losses.dtype) for part in sums))
+
+
+def gathered(vectors: Tensor, triplets: Triplets, mining: Mining) -> Mined:
+    """The losses of all samples as anchors of triplets that are given."""
+    vectors = full_precision(vectors)
+    vectors = unit(vectors) if mining.normalize else vectors
+    anchor = vectors[triplets.anchor]
+    near = distance(anchor, vectors[triplets.positive], 2.0, 0.0, mining.squared)
+    far = distance(anchor, vectors[triplets.negative], 2.0, 0.0, mining.squared)
+    cost = _cost(near - far, mining)
+    parts = (cost, torch.ones_like(cost), (cost > 0).to(cost.dtype), near.detach(), far.detach())
+    none = cost.new_zeros(len(vectors))
+    return Mined(*(none.index_add(0, triplets.anchor, part) for part in parts))
 
 
 def choose(vectors: Tensor, labels: Tensor, mining: Mining) -> list[tuple[Tensor, Chosen]]:
@@ -109,10 +123,15 @@ def _of_anchors(samples: _Samples, rows: Tensor, mining: Mining) -> tuple[Tensor
     paired, chosen = _choose(samples, rows, mining, positive, negative, distances)
     far = distances.gather(1, chosen)
     lead = torch.where(paired, distances - far, 0)
-    cost = torch.nn.functional.softplus(lead, threshold=torch.inf) if mining.soft else torch.relu(lead + mining.margin)
-    cost = torch.where(paired, cost, 0)
+    cost = torch.where(paired, _cost(lead, mining), 0)
     sums = [torch.where(paired, part, 0).sum(1) for part in (distances, far)]
     return cost.sum(1), paired.sum(1), (cost > 0).sum(1), *sums
+
+
+def _cost(lead: Tensor, mining: Mining) -> Tensor:
+    """What the leads of positives' distances over negatives' cost. The slope where that begins is 0."""
+    result: Tensor = softplus(lead) if mining.soft else relu(lead + mining.margin)
+    return result
 
 
 def _batch_all(
