@@ -268,13 +268,10 @@ def _steepest(
 ) -> float:
     """Both terms pull hardest where the student is sure of one class, and teacher and label of another."""
     soft = alpha if alpha is not None else 1.0 if target is None else 0.5
-    of_divergence = {
-        "forward": 2**0.5,
-        "reverse": math.inf,
-        # log(p / m) <= log(1 / (1 - beta)), and the mean of it is not negative
-        "js": 2**0.5 * (1 - others.get("beta", 0.5)) * -math.log1p(-others.get("beta", 0.5)),
-    }[others.get("divergence", "forward")]
-    return soft * temperature * of_divergence + (1 - soft) * 2**0.5
+    divergence, rest = others.get("divergence", "forward"), 1 - others.get("beta", 0.5)
+    # of js log(p / m) <= log(1 / (1 - beta)), and the mean of it over p is not negative
+    factor = 1.0 if divergence == "forward" else math.inf if divergence == "reverse" else -rest * math.log(rest)
+    return float(2**0.5 * (soft * temperature * factor + 1 - soft))
 
 
 def _least(
@@ -285,7 +282,7 @@ def _least(
     alpha: float | None = None,
     divergence: str = "forward",
     dim: int | None = None,
-    **_: object,
+    **others: object,
 ) -> Tensor:
     """The teacher's logits; with labels, those at which both pulls cancel.
 
@@ -439,8 +436,8 @@ CARD = Card(
             Text(
                 "alpha is the teacher's share here, as in most code for torch. In Keras, student_loss_weight of "
                 "Distiller is the labels' share, and so was the alpha of its older example: its 0.1 is 0.9 here. "
-                "Its LogitsDistillation, given the loss by name, as it is by default, forgets both softmaxes (version 3.15); "
-                "given a KLDivergence object it is this loss without labels.",
+                "Its LogitsDistillation, given the loss by name, as it is by default, forgets both softmaxes (version "
+                "3.15); given a KLDivergence object it is this loss without labels.",
                 "这里的 alpha 是教师的比重，与多数 torch 代码一致。"
                 "Keras 的 Distiller 中 student_loss_weight 是标签的比重，"
                 "其旧示例中的 alpha 也是：那里的 0.1 相当于这里的 0.9。"
@@ -496,8 +493,8 @@ CARD = Card(
     ),
     stability=Text(
         "Logarithms come from logits, never from softmax, and their ratio from differences of logits, so that a "
-        "student close to its teacher is measured exactly where kl_div of two log_softmax is left with rounding. A class "
-        "that can't happen adds 0. Half precision is computed in float32.",
+        "student close to its teacher is measured exactly where kl_div of two log_softmax is left with rounding. A "
+        "class that can't happen adds 0. Half precision is computed in float32.",
         "对数由 logits 直接得出，不经过 softmax；概率之比的对数取自 logits 之差，因此学生接近教师时结果仍然精确，"
         "而对两个 log_softmax 求 kl_div 只剩舍入误差。不可能发生的类别贡献为 0。半精度以 float32 计算。",
     ),

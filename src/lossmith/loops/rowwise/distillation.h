@@ -1,5 +1,5 @@
-// Distillation: how far the softened softmaxes of a student (the input) and of a teacher (the target) are apart, mixed with
-// the student's cross-entropy against a label.
+// Distillation: how far the softened softmaxes of a student (the input) and of a teacher (the target) are apart, mixed
+// with the student's cross-entropy against a label.
 #pragma once
 
 #include "rows.h"
@@ -7,14 +7,17 @@
 namespace lossmith {
 inline namespace LOSSMITH_ISA {
 
+// A loop over a call is not vectorised.
+#define LOSSMITH_INLINE __attribute__((always_inline))
+
 // exp(-x) - 1 + x for |x| < 0.41, with its relative accuracy.
 template <typename T>
 [[gnu::always_inline]] inline T excess(const T x) {
     return x * x * detail::polynomial(detail::Of<T>::expm1, -x);
 }
 
-// What a class adds to the divergence, and its probabilities times the divergence's derivatives in them. With S the sum of
-// the student's over the classes, the derivative in a logit of the student is student - p S, and so for the teacher.
+// What a class adds to the divergence, and its probabilities times the divergence's derivatives in them. With S the sum
+// of the student's over the classes, the derivative in a logit of the student is student - p S, and so for the teacher.
 template <typename T>
 struct Terms {
     T value, student, teacher;
@@ -80,11 +83,11 @@ inline T distillation(const RowwiseCall& call, const Row<T>& row) {
     const T share = static_cast<T>(1 / total), share_taught = static_cast<T>(1 / total_taught);
     const T offset = static_cast<T>(log(total_taught / total));
     // from a difference of logits, which is exact where they are near
-    const auto terms = [=](const std::size_t i) {
+    const auto terms = [=](const std::size_t i) LOSSMITH_INLINE {
         const T log_ratio = ((t[i] - s[i]) - shift) * coldness - offset;
         return terms_of<D>(of_teacher[i] * share_taught, of_student[i] * share, log_ratio, beta);
     };
-    const auto [divergence, student] = sums_of(size, [=](const std::size_t i) {
+    const auto [divergence, student] = sums_of(size, [=](const std::size_t i) LOSSMITH_INLINE {
         const Terms<T> at = terms(i);
         return std::pair(at.value, at.student);
     });
@@ -102,10 +105,11 @@ inline T distillation(const RowwiseCall& call, const Row<T>& row) {
     }
     const T slope = static_cast<T>(soft) * row.coefficient;
     if (row.q_gradient) {
-        const T centre = static_cast<T>(sum_of(size, [=](const std::size_t i) { return terms(i).teacher; }));
+        const auto teacher = [=](const std::size_t i) LOSSMITH_INLINE { return terms(i).teacher; };
+        const T centre = static_cast<T>(sum_of(size, teacher));
 #pragma GCC ivdep
         for (std::size_t i = 0; i < size; ++i)
-            row.q_gradient[i] = (terms(i).teacher - of_teacher[i] * share_taught * centre) * slope;
+            row.q_gradient[i] = (teacher(i) - of_teacher[i] * share_taught * centre) * slope;
     }
     if (row.g) {
         const T centre = static_cast<T>(student), c = row.coefficient;
@@ -132,7 +136,7 @@ inline void distillation(const RowwiseCall& call, Tile<T>& tile, const Side<T>& 
     const T soft = static_cast<T>(how.alpha * how.temperature), hard = static_cast<T>(1 - how.alpha);
     const T soft_value = static_cast<T>(how.alpha * how.temperature * how.temperature);
     alignas(64) T greatest[TILE], greatest_taught[TILE], share[TILE], share_taught[TILE], shift[TILE], offset[TILE];
-    alignas(64) T centre[TILE], centre_taught[TILE], slope[TILE], hard_slope[TILE], on_label[TILE];
+    alignas(64) T centre[TILE], centre_taught[TILE], upstream[TILE], slope[TILE], hard_slope[TILE], on_label[TILE];
     alignas(64) double total[TILE], total_taught[TILE], others[TILE], value[TILE], student[TILE], teacher[TILE];
     for (Index i = 0; i < w; ++i) total[i] = total_taught[i] = others[i] = value[i] = student[i] = teacher[i] = 0;
     greatest_of(side.x, side.x_step, n, w, greatest);
@@ -153,20 +157,26 @@ inline void distillation(const RowwiseCall& call, Tile<T>& tile, const Side<T>& 
         if (!labelled) continue;
         T* const e_label = of_labels + c * TILE;
 #pragma GCC ivdep
-        for (Index i = 0; i < w; ++i) {
-            e_label[i] = exp(s[i] - greatest[i]);
-            others[i] += static_cast<double>(tile.label[i] == c ? T(0) : e_label[i]);
+        for (Index i = 0; i < w; ++i) e_label[i] = exp(s[i] - greatest[i]);
+    }
+    if (labelled) {
+        for (Index i = 0; i < w; ++i) of_labels[tile.label[i] * TILE + i] = T(0);
+        for (Index c = 0; c < n; ++c) {
+            const T* const e_label = of_labels + c * TILE;
+#pragma GCC ivdep
+            for (Index i = 0; i < w; ++i) others[i] += static_cast<double>(e_label[i]);
         }
     }
     for (Index i = 0; i < w; ++i) {
         share[i] = static_cast<T>(1 / total[i]), share_taught[i] = static_cast<T>(1 / total_taught[i]);
         shift[i] = greatest_taught[i] - greatest[i];
         total[i] = total_taught[i] / total[i];
-        slope[i] = tile.used[i] ? soft * tile.factor[i] * scale : T(0);
+        upstream[i] = tile.used[i] ? tile.factor[i] * scale : T(0);
+        slope[i] = soft * upstream[i];
     }
 #pragma GCC ivdep
     for (Index i = 0; i < w; ++i) offset[i] = static_cast<T>(log(total[i]));
-    const auto terms = [&](const Index c, const Index i) {
+    const auto terms = [&](const Index c, const Index i) LOSSMITH_INLINE {
         const T log_ratio =
             ((side.q[c * side.q_step + i] - side.x[c * side.x_step + i]) - shift[i]) * coldness - offset[i];
         return terms_of<D>(of_teacher[c * TILE + i] * share_taught[i], of_student[c * TILE + i] * share[i], log_ratio,
@@ -193,33 +203,30 @@ inline void distillation(const RowwiseCall& call, Tile<T>& tile, const Side<T>& 
         for (Index i = 0; i < w; ++i) {
             const T rest = static_cast<T>(others[i] + static_cast<double>(expm1(lead[i])));
             const T surprisal = log1p(rest) - lead[i], of_label = hard * tile.own[i];
-            const T coefficient = tile.used[i] ? of_label * tile.factor[i] * scale : T(0);
             tile.value[i] += of_label * surprisal;
-            hard_slope[i] = coefficient / (T(1) + rest);
-            on_label[i] = coefficient * expm1(-surprisal);
+            hard_slope[i] = of_label * upstream[i] / (T(1) + rest);
+            on_label[i] = of_label * upstream[i] * expm1(-surprisal);
         }
     }
     for (Index i = 0; i < w; ++i) tile.value[i] = tile.used[i] ? tile.value[i] * tile.factor[i] : T(0);
     for (Index c = 0; c < n && side.q_gradient; ++c) {
         T* const g = side.q_gradient + c * side.q_gradient_step;
 #pragma GCC ivdep
-        for (Index i = 0; i < w; ++i) {
-            const T pull = terms(c, i).teacher - of_teacher[c * TILE + i] * share_taught[i] * centre_taught[i];
-            g[i] = tile.used[i] ? pull * slope[i] : T(0);
-        }
+        for (Index i = 0; i < w; ++i)
+            g[i] = (terms(c, i).teacher - of_teacher[c * TILE + i] * share_taught[i] * centre_taught[i]) * slope[i];
     }
     for (Index c = 0; c < n && side.g; ++c) {
         T* const g = side.g + c * side.g_step;
 #pragma GCC ivdep
-        for (Index i = 0; i < w; ++i) {
-            const T pull = terms(c, i).student - of_student[c * TILE + i] * share[i] * centre[i];
-            g[i] = tile.used[i] ? pull * slope[i] : T(0);
-        }
+        for (Index i = 0; i < w; ++i)
+            g[i] = (terms(c, i).student - of_student[c * TILE + i] * share[i] * centre[i]) * slope[i];
         if (!labelled) continue;
         const T* const e_label = of_labels + c * TILE;
 #pragma GCC ivdep
-        for (Index i = 0; i < w; ++i) g[i] += tile.label[i] == c ? on_label[i] : e_label[i] * hard_slope[i];
+        for (Index i = 0; i < w; ++i) g[i] += e_label[i] * hard_slope[i];
     }
+    for (Index i = 0; i < w && labelled && side.g; ++i)
+        if (tile.used[i]) side.g[tile.label[i] * side.g_step + i] += on_label[i];
 }
 
 // The divergence that a call asks for; `rest` are the arguments of either form.
@@ -231,6 +238,8 @@ inline auto distillation(const RowwiseCall& call, Rest&&... rest) {
         default: return distillation<Divergence::js, T>(call, rest...);
     }
 }
+
+#undef LOSSMITH_INLINE
 
 }  // inline namespace LOSSMITH_ISA
 }  // namespace lossmith
