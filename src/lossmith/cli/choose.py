@@ -42,6 +42,14 @@ def choose(
         tuple[str, str, str] | None,
         typer.Option(metavar="A P N", help="Each row is an anchor, a positive and a negative, whose columns begin so."),
     ] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Ask for an interval around the prediction that holds this share: 0.9."),
+    ] = None,
+    embedding: Annotated[
+        bool,
+        typer.Option("--embedding", help="Ask for vectors by which rows of one class are neighbours, new classes too."),
+    ] = False,
     group: Annotated[
         str | None, typer.Option(metavar="COL", help="In the experiment no group is both learned from and judged by.")
     ] = None,
@@ -85,6 +93,8 @@ def choose(
         "pairs": pairs,
         "label": label,
         "triplets": triplets,
+        "interval": interval,
+        "embedding": embedding,
         "group": group,
         "time": time,
         "train": not no_train,

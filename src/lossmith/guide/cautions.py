@@ -35,7 +35,7 @@ def _leaks(target: Target, inputs: Inputs, seed: int) -> list[Text]:
     rows = np.random.default_rng(seed).permutation(len(inputs.values))[:SAMPLE]
     values = np.asarray(target.values if target.codes is None else target.codes).reshape(len(inputs.values), -1)[rows]
     names = target.columns if values.shape[1] == len(target.columns) else (", ".join(target.columns),)
-    tells = _tells_classes if target.kind in ("binary", "classes", "labels") else _tells_numbers
+    tells = _tells_classes if target.kind in ("binary", "classes", "labels", "embedding") else _tells_numbers
     found = []
     for column, given in zip(inputs.names, inputs.values[rows].T, strict=True):
         known = ~np.isnan(given)

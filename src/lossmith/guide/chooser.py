@@ -21,7 +21,7 @@ from .read import BadData, Table, read
 from .recipes import COMPUTED, RECIPES, TENSORS, from_training, signature, snippet, words
 from .record import Experiment, Scores
 from .ruled_out import ruled_out
-from .target import Target, examine
+from .target import Target, as_embedding, examine, with_interval
 from .tree import Leaf, Step, walk
 from .verdict import Verdict, judge, sentences
 
@@ -147,6 +147,8 @@ def choose(
     pairs: Sequence[str] | None = None,
     label: Any = None,
     triplets: Sequence[str] | None = None,
+    interval: float | None = None,
+    embedding: bool = False,
     group: Any = None,
     time: Any = None,
     train: bool = True,
@@ -166,6 +168,9 @@ def choose(
         label: with pairs, the column (or the values) that says which pairs are alike, or that the first is better: 1
             and -1, or 1 and 0, or the prefix of the better one.
         triplets: for triplets, the three prefixes of anchor, positive and negative.
+        interval: the share of the rows that an interval around the prediction of a quantity is to hold, such as 0.9.
+        embedding: whether vectors are wanted instead of the target's classes: rows of one class become neighbours, also
+            of classes that come later.
         group: a column, or one value a row: in the experiment no group is both learned from and judged by.
         time: a column, or one value a row: in the experiment what is judged comes after all that is learned from.
         train: whether to run the experiment.
@@ -194,6 +199,7 @@ def choose(
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"choose: seed is {seed!r}, expected a whole number from 0 to {2**32 - 1}")
     prefixes = _prefixes(pairs, triplets, target, label)
+    _asked(bool(prefixes), interval, embedding)
     settings = settings or Settings()
     with threadpool_limits(1):  # many small fits: threads would cost more than they bring
         table = read(data, label if pairs else target, group=group, time=time, seed=seed, without_target=bool(triplets))
@@ -205,6 +211,8 @@ def choose(
         else:
             given = inputs(table.frame.select(table.features))
             found = examine([table.frame[column] for column in table.target], given, seed)
+            found = found if interval is None else with_interval(found, interval)
+            found = as_embedding(found) if embedding else found
         choice = _by_the_tree(table, found, given, settings, seed)
         return _with_experiment(choice, table, given, seed, progress) if train else choice
 
@@ -231,6 +239,15 @@ def _prefixes(pairs: Any, triplets: Any, target: Any, label: Any) -> tuple[str, 
     return tuple(given)
 
 
+def _asked(several: bool, interval: float | None, embedding: bool) -> None:
+    """What is asked for besides a prediction must go together, and with the rows."""
+    if interval is not None and embedding:
+        raise BadData("ask for an interval, which is of a quantity, or for an embedding, which is of classes; not both")
+    if several and (interval is not None or embedding):
+        what = "an interval" if interval is not None else "an embedding of labelled rows"
+        raise BadData(f"{what} goes with a target, not with pairs or triplets; leave one of the two out")
+
+
 def _by_the_tree(table: Table, found: Target, given: Inputs, settings: Settings, seed: int) -> Choice:
     """The choice before any experiment."""
     path, leaf = walk(found.facts)
@@ -241,7 +258,7 @@ def _by_the_tree(table: Table, found: Target, given: Inputs, settings: Settings,
         if key == leaf.recipe or not _idle(RECIPES[key].arguments(numbers))
     ]
     final_layer, form = words(RECIPES[leaf.recipe], found)
-    kind = "counts" if found.facts.get("counts") else found.kind
+    kind = "interval" if found.level else "counts" if found.facts.get("counts") else found.kind
     return Choice(
         data=table.name,
         notes=(*table.notes, *given.notes),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..card import Text
 from .inputs import Array, Inputs
-from .metrics import METRICS, NEED_PROBABILITIES, calibrate, measure
+from .metrics import METRICS, NEED_PROBABILITIES, calibrate, judge_intervals, measure
 from .predictive import judge_distributions
 from .read import BadData
 from .recipes import RECIPES, Recipe, definitions, from_training
@@ -24,6 +24,7 @@ NOTHING = Text("", "")
 SMOOTH = 5  # epochs that a validation metric is averaged over: on few rows a single one is good by luck
 ROWS_IN_ALL = 10_000  # rows over which the repeats are about to go
 TO_STOP = 1 / 6  # share of the training rows that decides when to stop
+MOST_NEIGHBOURS = 500  # rows among which an embedding is judged while it learns
 FEWEST_TO_FIT = 5  # the first fit, from which delta comes, has as many folds
 
 Progress = Callable[[Text, int, int], None]
@@ -230,8 +231,8 @@ def _judge(network: "_Network", learned: Rows, judged: Rows, history: Array) -> 
     target, recipe = network.target, network.recipe
     predicted, std = network.predict(judged)
     truth = _truth(target, judged)
-    figures = measure(target, judged, predicted, network.units)
-    if target.kind == "numbers":
+    figures = network.measure(judged, network.output(judged))
+    if target.kind == "numbers" and target.level is None:
         poisson = recipe.loss == "PoissonNLLLoss"
         if std is None and not poisson:  # a normal distribution as wide everywhere as the residuals in training
             residuals = _truth(target, learned) - network.predict(learned)[0]
@@ -263,17 +264,38 @@ class _Network:
         self.printed: dict[str, Any] = {}
         exec(definitions(recipe, target, numbers, settings.hidden), self.printed)
         self.layers = nn.Sequential(body, self.printed["last_layer"])
+        self.beside = [self.printed["classifier"]] if "classifier" in self.printed else []  # trained along
         scale = np.array(numbers["scale"]) if target.kind == "numbers" else np.ones(1)
         self.narrowest = 1e-6 * scale  # no distribution is narrower, however well the training rows are fitted
         # One output is measured in its own unit, several in standard deviations of each.
         self.units = scale if target.outputs > 1 else np.ones(1)
 
+    def output(self, rows: Rows) -> Tensor:
+        with torch.no_grad():
+            found: Tensor = self.layers(self.x[torch.as_tensor(rows)])
+        return found
+
     def predict(self, rows: Rows) -> tuple[Array, Array | None]:
         """Predictions and, of a loss that learns them, their standard deviations."""
-        with torch.no_grad():
-            output = self.layers(self.x[torch.as_tensor(rows)])
+        output = self.output(rows)
         to_std = self.printed.get("to_std")
         return self._predicted(output), None if to_std is None else _finite(to_std(output)).clip(self.narrowest)
+
+    def measure(self, rows: Rows, output: Tensor) -> dict[str, float]:
+        """The metrics of what the network puts out for some rows."""
+        predicted = self._predicted(output)
+        found = measure(self.target, rows, predicted, self.units)
+        if self.target.level is not None:
+            low, high = map(_finite, self.printed["to_interval"](output))
+            found |= judge_intervals(_truth(self.target, rows), low, high, self.target.level, self.units)
+        return found
+
+    def _take_offsets(self, rows: Rows) -> None:
+        """An interval as wide for every row holds the level of the residuals on rows that were kept back."""
+        if "offsets" in self.printed:
+            residuals = _truth(self.target, rows) - self.predict(rows)[0]
+            ends = np.quantile(residuals, [(1 - self.target.level) / 2, (1 + self.target.level) / 2], axis=0)
+            self.printed["offsets"] = torch.as_tensor(ends)
 
     def _predicted(self, output: Tensor) -> Array:
         found = _finite(self.printed["to_prediction"](output))
@@ -284,7 +306,9 @@ class _Network:
         history.
         """
         settings, to_loss = self.settings, self.printed["to_loss"]
-        weights = list(self.layers.parameters())
+        if self.target.kind == "embedding":
+            stop = stop[:: -(-len(stop) // MOST_NEIGHBOURS)]
+        weights = [weight for module in (self.layers, *self.beside) for weight in module.parameters()]
         optimizer = torch.optim.AdamW(
             weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
@@ -298,7 +322,7 @@ class _Network:
         waited = 0
         for _ in range(settings.epochs):
             total = torch.zeros(())
-            order = torch.randperm(len(fit))
+            order = self._order(fit)
             for start in range(0, len(fit), size):
                 batch = order[start : start + size]
                 optimizer.zero_grad()
@@ -309,7 +333,8 @@ class _Network:
             with torch.no_grad():
                 output = self.layers(unseen)
                 validation = float(to_loss(output, to_reach))
-                found = measure(self.target, stop, self._predicted(output), self.units)
+            self._take_offsets(stop)
+            found = self.measure(stop, output)
             history.append((float(total) / len(fit), validation, found[decided_by]))
             merits.append(self._merits(found, validation, decided_by))
             reached = np.mean(merits[-SMOOTH:], axis=0)
@@ -321,18 +346,33 @@ class _Network:
         with torch.no_grad():
             for each, good in zip(weights, kept, strict=True):
                 each.copy_(good)
+        self._take_offsets(stop)
         return np.array(history)
+
+    def _order(self, rows: Rows) -> Tensor:
+        """A random order; of an embedding, rows of one class come in twos, so that each batch has some to compare."""
+        order = torch.randperm(len(rows))
+        if self.target.kind != "embedding":
+            return order
+        codes = torch.as_tensor(np.asarray(self.target.codes)[rows])
+        order = order[codes[order].argsort(stable=True)]
+        classes = codes[order]
+        place = torch.arange(len(rows)) - torch.searchsorted(classes, classes)
+        two = (place % 2 == 0).cumsum(0)
+        return order[torch.rand(len(rows) + 1)[two].argsort(stable=True)]
 
     def _merits(self, found: dict[str, float], validation: float, decided_by: str) -> Array:
         """What has to improve for training to go on, more being better: the metric that decides or, where the network
-        gives probabilities or a spread, their likelihood. Metrics that count rows stand still while a network learns,
-        and those of a point say nothing of the spread around it.
+        gives probabilities or a spread, their likelihood, and of neighbours those further off. Metrics that count rows
+        stand still while a network learns, and those of a point say nothing of the spread around it.
         """
         sign = 1 if METRICS[decided_by].higher_is_better else -1
         merits = [sign * found[decided_by]]
+        if "map_at_r" in found:
+            merits.append(found["map_at_r"])
         if "log_loss" in found:
             merits.append(-found["log_loss"])
-        if "to_std" in self.printed:
+        if "to_std" in self.printed or self.target.level is not None:
             merits.append(-validation)
         return np.array(merits)
 

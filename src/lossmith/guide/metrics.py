@@ -1,6 +1,7 @@
 """Metrics that don't depend on the loss: what each kind of target is judged by."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,23 @@ class Metric:
     title: Text
     about: Text
     higher_is_better: bool = False
-    nominal: float | None = None
-    """The value that it should have, where neither more nor less is better; such a metric is not compared."""
+    nominal: float | Literal["level"] | None = None
+    """The value that it should have, where neither more nor less is better, or that it is the level of the interval
+    that was asked for; such a metric is not compared."""
+    alone: bool = True
+    """Whether it says by itself which is better; such a metric as the width of intervals does not, and is not compared.
+    """
     bounds: tuple[float, float] = (0.0, np.inf)
     optimised_by: tuple[str, ...] = ()
     """The recipes whose loss is this metric, up to scale: on it they have an advantage."""
+
+    @property
+    def compared(self) -> bool:
+        return self.nominal is None and self.alone
+
+    def right(self, target: Target) -> float | None:
+        """The value that it should have for this target, where neither more nor less is better."""
+        return target.level if self.nominal == "level" else self.nominal
 
 
 METRICS = {
@@ -69,6 +82,32 @@ METRICS = {
         Text("share of the rows within the central 90 % interval", "落在中央 90% 区间内的样本比例"),
         nominal=0.9,
         bounds=(0.0, 1.0),
+    ),
+    "interval_score": Metric(
+        Text("interval score", "区间评分"),
+        Text(
+            "Winkler score of the interval: its width, and for a row outside of it the distance times 2 / (1 - level), "
+            "in the target's unit",
+            "区间的 Winkler 评分：区间宽度，若样本落在区间外，再加上到区间的距离乘以 2 / (1 − 区间水平)；单位与目标相同",
+        ),
+        optimised_by=("quantiles",),
+    ),
+    "coverage": Metric(
+        Text("coverage", "覆盖率"),
+        Text(
+            "share of the rows within their interval; the level that was asked for is right",
+            "落在各自区间内的样本比例；应等于所要求的水平",
+        ),
+        nominal="level",
+        bounds=(0.0, 1.0),
+    ),
+    "width": Metric(
+        Text("width", "区间宽度"),
+        Text(
+            "mean width of the intervals, in the target's unit; less is better where the coverage is right",
+            "区间的平均宽度，单位与目标相同；覆盖率正确时越小越好",
+        ),
+        alone=False,
     ),
     "accuracy": Metric(
         Text("accuracy", "准确率"),
@@ -131,6 +170,36 @@ METRICS = {
         bounds=(0.0, 1.0),
         optimised_by=("l1_of_shares",),
     ),
+    "mass_moved": Metric(
+        Text("mass moved", "搬运距离"),
+        Text(
+            "Wasserstein distance: how many columns far the shares would have to be moved on average, if the columns "
+            "are places in an order",
+            "Wasserstein 距离：若各列是有顺序的位置，份额平均需要移动多少列",
+        ),
+        optimised_by=("wasserstein",),
+    ),
+    "recall_at_1": Metric(
+        Text("recall at 1", "Recall@1"),
+        Text(
+            "share of the rows whose nearest other row, by the angle of their vectors, has the same class; a row whose "
+            "class no other judged row has is left out",
+            "按向量夹角，最近的另一行属于同一类别的样本比例；若被评判的样本中没有同类，则不计入",
+        ),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+    ),
+    "map_at_r": Metric(
+        Text("MAP at R", "MAP@R"),
+        Text(
+            "of a row with R others of its class, the mean over its R nearest of the precision up to each that is of "
+            "the class (Musgrave et al., 2020); their mean over the rows",
+            "某行有 R 个同类样本时，在其最近的 R 个样本中，对每个同类样本处的精确率求和再除以 R"
+            "（Musgrave 等，2020）；再对各行取平均",
+        ),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+    ),
     "roc_auc": Metric(
         Text("ROC AUC", "ROC AUC"),
         Text(
@@ -172,10 +241,14 @@ def measure(target: Target, rows: NDArray[np.int64], predicted: Array, units: Ar
         return _numbers((np.asarray(target.values)[rows] - predicted) / units)
     if target.kind in KINDS:
         return judge(target.kind, None if target.codes is None else target.codes[rows], predicted)
+    if target.kind == "embedding":
+        return _neighbours(np.asarray(target.codes)[rows], predicted)
     if target.kind in ("binary", "classes"):
         return _classes(np.asarray(target.codes)[rows], predicted)
     truth = np.asarray(target.values)[rows]
-    return _labels(truth, predicted) if target.kind == "labels" else _distributions(truth, predicted)
+    if target.kind == "labels":
+        return _labels(truth, predicted)
+    return _distributions(truth, predicted, target.facts.get("in order", False))
 
 
 def _numbers(errors: Array) -> dict[str, float]:
@@ -210,13 +283,47 @@ def _labels(truth: Array, probabilities: Array) -> dict[str, float]:
     }
 
 
-def _distributions(truth: Array, shares: Array) -> dict[str, float]:
+def _distributions(truth: Array, shares: Array, in_order: bool) -> dict[str, float]:
     truth = truth / truth.sum(axis=1, keepdims=True)
     terms = truth * (np.log(truth.clip(1e-15)) - np.log(shares.clip(1e-15)))
+    moved = np.abs(np.cumsum(truth - shares, axis=1)).sum(axis=1)
     return {
         "total_variation": float(np.abs(truth - shares).sum(axis=1).mean() / 2),
         "hellinger": float(np.sqrt(((np.sqrt(truth) - np.sqrt(shares)) ** 2).sum(axis=1) / 2).mean()),
         "kl_divergence": float(terms.sum(axis=1).mean()),
+    } | ({"mass_moved": float(moved.mean())} if in_order else {})
+
+
+def _neighbours(codes: NDArray[np.int64], vectors: Array) -> dict[str, float]:
+    """Of vectors of length 1. Equally near rows keep their order."""
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -np.inf)
+    ranked = np.argsort(-cosines, axis=1, kind="stable")[:, :-1]
+    same = codes[ranked] == codes[:, None]
+    others = same.sum(axis=1)
+    same, others = same[others > 0], others[others > 0]
+    if not len(others):
+        return {"recall_at_1": 0.0, "map_at_r": 0.0}
+    places = np.arange(1, same.shape[1] + 1)
+    found = same & (places <= others[:, None])
+    precision = np.cumsum(found, axis=1) / places
+    return {
+        "recall_at_1": float(same[:, 0].mean()),
+        "map_at_r": float(((precision * found).sum(axis=1) / others).mean()),
+    }
+
+
+def judge_intervals(truth: Array, low: Array, high: Array, level: float, units: Array) -> dict[str, float]:
+    """Winkler's score, coverage and width of intervals, of shape (rows, outputs); means over both.
+
+    Source: Gneiting and Raftery, "Strictly Proper Scoring Rules, Prediction, and Estimation" (2007), equation 43.
+    """
+    width = (high - low) / units
+    outside = (np.maximum(low - truth, 0) + np.maximum(truth - high, 0)) / units
+    return {
+        "interval_score": float((width + 2 / (1 - level) * outside).mean()),
+        "coverage": float((outside == 0).mean()),
+        "width": float(width.mean()),
     }
 
 

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class Head:
     to_prediction: str
     to_loss: str = "return criterion(output, target)"
     to_std: str = ""  # the standard deviation around the prediction, where it is learned
+    to_interval: str = ""  # lower and upper end around the prediction, where an interval is asked for
     setup: tuple[str, ...] = ()  # names from LINES
     examples: int = 1  # examples in a row: 2 of a pair; the output is then of shape (N, 2, ...)
 
@@ -38,6 +40,8 @@ LINES = {
     "bias": "last_layer.bias.data = torch.tensor({log_mean})  # start at the mean count",
     "positive": "positive = {positive}",
     "classes": "classes = {classes}",
+    "offsets": "offsets = -{z} * scale, {z} * scale  # better: quantiles of target - prediction, on rows kept back",
+    "classifier": "classifier = nn.Linear(32, {outputs})  # trained along with the network, and then left out",
 }
 
 NUMBERS = "torch.as_tensor(values, dtype=torch.float32).reshape(-1, {outputs})"
@@ -67,6 +71,31 @@ MEAN_AND_VARIANCE = Head(
     to_loss="mean, raw = output.chunk(2, dim=1)\nreturn criterion(mean, target, nn.functional.softplus(raw) + 1e-4)",
     to_std="(nn.functional.softplus(output.chunk(2, dim=1)[1]) + 1e-4).sqrt().cpu().double() * scale",
     setup=("units",),
+)
+QUANTILES = Head(
+    final_layer=Text(
+        "Linear(hidden, {thrice}), no activation: lower end, median and upper end",
+        "Linear(hidden, {thrice})，不加激活函数：区间下端、中位数、区间上端",
+    ),
+    target=STANDARDISED.target,
+    layer="nn.Linear(hidden, {thrice})  # lower end, median, upper end",
+    to_target=STANDARDISED.to_target,
+    to_prediction="output.unflatten(1, (-1, 3)).sort(dim=2).values[..., 1].cpu().double() * scale + center",
+    to_loss="return criterion(output.unflatten(1, (-1, 3)), target)",
+    to_interval=(
+        "ends = output.unflatten(1, (-1, 3)).sort(dim=2).values.cpu().double()  # sorted, so that none cross\n"
+        "return ends[..., 0] * scale + center, ends[..., 2] * scale + center"
+    ),
+    setup=("units",),
+)
+NORMAL_INTERVAL = replace(
+    MEAN_AND_VARIANCE,
+    to_interval="reach = {z} * to_std(output)\nreturn to_prediction(output) - reach, to_prediction(output) + reach",
+)
+EVEN_INTERVAL = replace(
+    STANDARDISED,
+    to_interval="return to_prediction(output) + offsets[0], to_prediction(output) + offsets[1]",
+    setup=("units", "offsets"),
 )
 LOG_RATE = Head(
     final_layer=Text("Linear(hidden, {outputs}): the logarithm of the rate", "Linear(hidden, {outputs})：发生率的对数"),
@@ -139,6 +168,33 @@ SHARES = Head(
     to_prediction=LOG_SHARES.to_prediction,
     to_loss="return criterion(output.softmax(dim=1), target)",
 )
+PLACED_SHARES = replace(
+    SHARES,
+    to_loss=(
+        "places = torch.arange({outputs}, dtype=output.dtype, device=output.device)  # of the columns, in their order\n"
+        "return criterion(places, places, output.softmax(dim=1), target)"
+    ),
+)
+
+LABELLED_VECTORS = Head(
+    final_layer=Text(
+        "Linear(hidden, 32): a vector, whose direction is compared", "Linear(hidden, 32)：一个向量，比较的是它的方向"
+    ),
+    target=Text(
+        "int64 class numbers of shape (N,), of which only equality matters; give each batch several rows of a class",
+        "int64 类别编号，形状 (N,)，只看是否相同；每个批次中同一类别要有多行",
+    ),
+    layer="nn.Linear(hidden, 32)  # a vector for each row",
+    to_target="{class_numbers}",
+    to_prediction="nn.functional.normalize(output, dim=1)",
+    setup=("classes",),
+)
+VECTORS_WITH_LABELS = replace(LABELLED_VECTORS, to_loss="return criterion(output, labels=target)")
+CLASSIFIED_VECTORS = replace(
+    LABELLED_VECTORS,
+    to_loss="return criterion(classifier(output), target)",
+    setup=("classes", "classifier"),
+)
 
 _PAIR_TARGET = Text(
     "float32 of shape (N,), 1 for {positive} and -1 for {negative}",
@@ -163,6 +219,7 @@ DISTANCES_OF_PAIRS = replace(
     to_prediction="-nn.functional.pairwise_distance(*output.unbind(dim=1)).unsqueeze(1)",
     to_loss="return criterion(nn.functional.pairwise_distance(*output.unbind(dim=1)), target)",
 )
+VECTORS_OF_PAIRS = replace(DISTANCES_OF_PAIRS, to_loss=COSINES_OF_PAIRS.to_loss)
 SCORES_OF_PAIRS = replace(
     COSINES_OF_PAIRS,
     final_layer=Text(
@@ -225,21 +282,38 @@ RECIPES = {
     "l1": Recipe("L1Loss", STANDARDISED),
     "huber": Recipe("HuberLoss", STANDARDISED, ("delta",)),
     "gaussian": Recipe("GaussianNLLLoss", MEAN_AND_VARIANCE),
+    "quantiles": Recipe("QuantileLoss", QUANTILES, ("quantiles",)),
+    "gaussian_interval": Recipe("GaussianNLLLoss", NORMAL_INTERVAL),
+    "mse_interval": Recipe("MSELoss", EVEN_INTERVAL),
     "poisson": Recipe("PoissonNLLLoss", LOG_RATE, fixed={"log_input": True}),
     "binary": Recipe("BCEWithLogitsLoss", ONE_LOGIT),
     "binary_pos_weight": Recipe("BCEWithLogitsLoss", ONE_LOGIT, ("pos_weight",)),
+    "sigmoid_focal": Recipe("SigmoidFocalLoss", ONE_LOGIT, fixed={"alpha": None, "gamma": 2.0}),
     "cross_entropy": Recipe("CrossEntropyLoss", LOGITS),
     "cross_entropy_weight": Recipe("CrossEntropyLoss", LOGITS, ("weight",)),
     "cross_entropy_smoothed": Recipe("CrossEntropyLoss", LOGITS, fixed={"label_smoothing": 0.1}),
+    "focal": Recipe("FocalLoss", LOGITS, fixed={"gamma": 2.0}),
+    "focal_weight": Recipe("FocalLoss", LOGITS, ("weight",), fixed={"gamma": 2.0}),
     "multi_margin": Recipe("MultiMarginLoss", LOGITS, gives_probabilities=False),
     "labels": Recipe("BCEWithLogitsLoss", LABEL_LOGITS),
     "labels_pos_weight": Recipe("BCEWithLogitsLoss", LABEL_LOGITS, ("pos_weight",)),
+    "labels_focal": Recipe("SigmoidFocalLoss", LABEL_LOGITS, fixed={"alpha": None, "gamma": 2.0}),
     "mse_of_labels": Recipe("MSELoss", LABEL_PROBABILITIES),
     "kl": Recipe("KLDivLoss", LOG_SHARES, fixed={"reduction": "batchmean"}),
     "mse_of_shares": Recipe("MSELoss", SHARES),
     "l1_of_shares": Recipe("L1Loss", SHARES),
+    "wasserstein": Recipe("WassersteinLoss", PLACED_SHARES),
+    "mined_triplets": Recipe(
+        "MinedTripletMarginLoss",
+        LABELLED_VECTORS,
+        fixed={"miner": "semi_hard", "margin": 0.2, "normalize": True, "on_empty": "zero"},
+    ),
+    "info_nce": Recipe("InfoNCELoss", VECTORS_WITH_LABELS, fixed={"on_empty": "zero"}),
+    "supcon": Recipe("SupConLoss", LABELLED_VECTORS, fixed={"on_empty": "zero"}),
+    "classified_vectors": Recipe("CrossEntropyLoss", CLASSIFIED_VECTORS),
     "cosine_pairs": Recipe("CosineEmbeddingLoss", COSINES_OF_PAIRS, ("margin",)),
     "hinge_pairs": Recipe("HingeEmbeddingLoss", DISTANCES_OF_PAIRS),
+    "contrastive_pairs": Recipe("ContrastiveLoss", VECTORS_OF_PAIRS),
     "ranking": Recipe("MarginRankingLoss", SCORES_OF_PAIRS, fixed={"margin": 1.0}),
     "ranking_softly": Recipe("SoftMarginLoss", DIFFERENCES_OF_PAIRS),
     "ranking_without_margin": Recipe("MarginRankingLoss", SCORES_OF_PAIRS),
@@ -254,6 +328,10 @@ COMPUTED = {
     "delta": Text(
         "delta is 1.345 robust standard deviations of a first fit's residuals, in the standardised target's unit",
         "delta 为初步拟合残差的稳健标准差的 1.345 倍，以标准化后目标的单位计",
+    ),
+    "quantiles": Text(
+        "quantiles are the ends of the interval that was asked for, and the median between them",
+        "quantiles 为所求区间的两端，以及其间的中位数",
     ),
     "pos_weight": Text("pos_weight is the number of negatives over that of positives", "pos_weight 为负例数除以正例数"),
     "weight": Text(
@@ -278,7 +356,7 @@ def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed:
     values = np.asarray(target.values)[rows]
     if target.kind == "labels":
         return {"pos_weight": _rounded(suggest.pos_weight(values))}
-    if target.kind == "distributions":
+    if target.kind in ("distributions", "embedding"):
         return {}
     if target.facts["counts"]:
         log_mean = np.log(values.mean(axis=0).clip(1e-6))
@@ -295,12 +373,20 @@ def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed:
     sample = np.random.default_rng(seed).permutation(len(rows))[:RESIDUALS]
     design = inputs.take(rows[sample]).design(np.arange(len(sample)))
     fits = [first_fit(design, column, seed) for column in ((values[sample] - center) / scale).T]
-    return {
+    return _ends(target.level) | {
         "delta": _rounded([suggest.delta(np.concatenate([fit.residuals for fit in fits]))])[0],
         "center": center.tolist(),
         "scale": scale.tolist(),
         "log_mean": _rounded(log_mean),
     }
+
+
+def _ends(level: float | None) -> dict[str, Any]:
+    """The quantiles of an interval with its median, and how many standard deviations it reaches if it is normal."""
+    if level is None:
+        return {}
+    low, high = _rounded([(1 - level) / 2, (1 + level) / 2], 10)
+    return {"quantiles": [low, 0.5, high], "z": _rounded([NormalDist().inv_cdf(high)])[0]}
 
 
 def _rounded(values: Any, digits: int = 4) -> list[float]:
@@ -325,7 +411,7 @@ values = {values}
 h = torch.randn({shape})
 loss = to_loss(last_layer(h), to_target(values))
 loss.backward()
-print(loss.item(), to_prediction(last_layer(h)))
+print(loss.item(), to_prediction(last_layer(h)){interval})
 """
 
 
@@ -380,6 +466,8 @@ def definitions(recipe: Recipe, target: Target, numbers: Mapping[str, Any], hidd
     ]
     if head.to_std:
         lines += ["", "", "def to_std(output):", "    return " + head.to_std]
+    if head.to_interval:
+        lines += ["", "", "def to_interval(output):", textwrap.indent(head.to_interval.format(**names), "    ")]
     return "\n".join(lines) + "\n"
 
 
@@ -390,17 +478,22 @@ def snippet(recipe: Recipe, target: Target, numbers: Mapping[str, Any]) -> str:
         what="the numbers of a few triplets" if target.kind == "triplets" else "the targets of a few rows",
         values=_literal(_examples(target)),
         them="them" if examples == 1 else f"the {examples} examples of each row",
+        interval=", to_interval(last_layer(h))" if recipe.head.to_interval else "",
         shape="len(values), hidden" if examples == 1 else f"len(values), {examples}, hidden",
     )
     return definitions(recipe, target, numbers) + step
 
 
 def _examples(target: Target, most: int = 4) -> list[Any]:
-    """A few targets as the table has them; of classes, different ones."""
+    """A few targets as the table has them; of classes, different ones, each twice where rows of one are compared."""
+    if target.kind == "embedding":
+        codes = np.asarray(target.codes)
+        target, most = target.take(np.concatenate([np.flatnonzero(codes == code)[:2] for code in (0, 1)])), 4
     if isinstance(target.values, np.ndarray):
         rows = target.values[:most].tolist()
         return [row[0] for row in rows] if len(target.columns) == 1 else rows
-    return list(dict.fromkeys(target.values))[:most]
+    values = target.values if target.kind == "embedding" else list(dict.fromkeys(target.values))
+    return values[:most]
 
 
 def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -409,6 +502,8 @@ def _names(target: Target, numbers: Mapping[str, Any]) -> dict[str, Any]:
     names: dict[str, Any] = {
         "outputs": target.outputs,
         "twice": 2 * target.outputs,
+        "thrice": 3 * target.outputs,
+        "z": numbers.get("z"),
         "last": target.outputs - 1,
         "center_is": "median" if robust else "mean",
         "scale_is": "robust standard deviation" if robust else "standard deviation",

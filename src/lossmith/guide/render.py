@@ -94,7 +94,7 @@ def _experiment(choice: Choice, language: Language) -> Group:
         f"表中为 {found.done} 个测试折的平均值。",
     )
     lines = [about(language)]
-    if choice.found.outputs > 1 and choice.leaf.decided_by in ("mae", "rmse"):
+    if choice.found.outputs > 1 and choice.leaf.decided_by in ("mae", "rmse", "interval_score"):
         units = Text(" Errors are in standard deviations of each target.", "误差以各目标的标准差为单位。")
         lines.append(units(language))
     title = METRICS[choice.leaf.decided_by].title
@@ -123,7 +123,7 @@ def _scores(choice: Choice, language: Language) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="underline")
     table.add_column(Text("loss", "损失")(language), overflow="fold")
     for name in metrics:
-        arrow = "" if METRICS[name].nominal else "↑" if METRICS[name].higher_is_better else "↓"
+        arrow = "" if METRICS[name].nominal is not None else "↑" if METRICS[name].higher_is_better else "↓"
         table.add_column(f"{METRICS[name].title(language)}{arrow}", justify="right", no_wrap=True)
     ranked = sorted(
         choice.candidates, key=lambda each: each.metrics[decided_by], reverse=METRICS[decided_by].higher_is_better

@@ -1,7 +1,9 @@
 """What the target is, and how that is known: every fact comes with the sentence that proves it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ FEWEST_ROWS = 10
 SAMPLE = 5_000  # rows that the fits look at; a share of 1 % is known well from as many
 
 SKEWED = 3.0  # rows of the largest class over rows of the smallest
+RARE = 0.05  # of the rows; a class or a label with fewer is rare
+FEWEST_NEIGHBOURS = 2 * FEWEST_OF_A_CLASS
 OUTLIERS, GROSS_OUTLIERS = 0.01, 0.10  # share of residuals beyond 3.5 robust standard deviations
 
 POSITIVE_WORDS = ("true", "t", "yes", "y", "positive", "pos")
@@ -27,19 +31,22 @@ POSITIVE_WORDS = ("true", "t", "yes", "y", "positive", "pos")
 class Target:
     """The target of every row, with the facts that the decision tree asks for."""
 
-    kind: str  # numbers, binary, classes, labels (several columns of 0/1), distributions; pairs, ranking, triplets
+    # numbers, binary, classes, labels (several columns of 0/1), distributions; embedding, where classes are asked to be
+    # neighbours; pairs, ranking, triplets
+    kind: str
     columns: tuple[str, ...]
     values: Array | list[Any]  # as the table has them: what the snippet's to_target takes
     codes: NDArray[np.int64] | None = None  # class numbers, where there are classes
     classes: tuple[Any, ...] = ()
     one_hot: bool = False
+    level: float | None = None  # the share that an interval around the prediction is asked to hold
     facts: dict[str, bool] = field(default_factory=dict)
     statements: list[Text] = field(default_factory=list)
 
     @property
     def outputs(self) -> int:
         """Numbers to predict for each row: outputs, labels or classes."""
-        return len(self.classes) if self.kind in ("binary", "classes") else len(self.columns)
+        return len(self.classes) if self.kind in ("binary", "classes", "embedding") else len(self.columns)
 
     def take(self, rows: NDArray[np.int64]) -> "Target":
         """The target of some rows, with the facts of all."""
@@ -62,6 +69,8 @@ def examine(columns: Sequence[pl.Series], inputs: Inputs, seed: int) -> Target:
         target = _several(columns)
     target.facts |= {
         "several examples": False,
+        "interval": False,
+        "embedding": False,
         "quantities": target.kind == "numbers",
         "distributions": target.kind == "distributions",
         "several labels": target.kind == "labels",
@@ -72,6 +81,50 @@ def examine(columns: Sequence[pl.Series], inputs: Inputs, seed: int) -> Target:
     elif target.kind in ("binary", "classes", "labels"):
         _judge_balance(target)
     return target
+
+
+def with_interval(target: Target, level: float) -> Target:
+    """The target, of which an interval is asked for that holds this share of the rows."""
+    if not 0.01 <= level <= 0.99:
+        raise BadData(f"an interval that holds {level:g} of the rows was asked for; give a share from 0.01 to 0.99")
+    if target.kind != "numbers":
+        held = "labels" if target.kind == "labels" else "shares" if target.kind == "distributions" else "classes"
+        raise BadData(
+            f"an interval is for quantities, and target {_listed(target.columns)} holds {held}; leave the interval out"
+        )
+    asked = Text(
+        f"an interval was asked for that holds {level:.4g} of the rows", f"要求给出包含 {level:.4g} 的样本的区间"
+    )
+    return replace(target, level=level, facts=target.facts | {"interval": True}, statements=[*target.statements, asked])
+
+
+def as_embedding(target: Target) -> Target:
+    """The target, of which vectors are asked for: those of one class are to be near each other."""
+    if target.kind not in ("binary", "classes"):
+        held = {"numbers": "quantities", "labels": "several labels a row"}.get(target.kind, "distributions")
+        raise BadData(
+            f"an embedding brings rows of one class together, and target {_listed(target.columns)} holds {held}; name a "
+            "column of classes"
+        )
+    rows = np.bincount(np.asarray(target.codes), minlength=len(target.classes))
+    fewest = int(rows.argmin())
+    if rows[fewest] < FEWEST_NEIGHBOURS:
+        raise BadData(
+            f"class {target.classes[fewest]!r} of target {_listed(target.columns)} has {rows[fewest]} rows, and an "
+            f"embedding is judged by whether a row's nearest is of its class: {FEWEST_NEIGHBOURS} are needed, two for "
+            "each fold; add rows or leave the class out"
+        )
+    asked = Text(
+        "vectors were asked for, of which those of one class are neighbours, also of classes that come later",
+        "要求给出向量，使同一类别的向量互为近邻，对以后才出现的类别也是如此",
+    )
+    return replace(
+        target, kind="embedding", facts=target.facts | {"embedding": True}, statements=[*target.statements, asked]
+    )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    return ", ".join(map(repr, columns[:6])) + ", ..." * (len(columns) > 6)
 
 
 def _usable(columns: Sequence[pl.Series]) -> None:
@@ -195,7 +248,9 @@ def _several(columns: Sequence[pl.Series]) -> Target:
             f"the {len(names)} columns are never negative and sum to {total:g} in every row: distributions",
             f"这 {len(names)} 列都不为负，且每行之和为 {total:g}：分布",
         )
-        return Target("distributions", names, values, statements=[why])
+        target = Target("distributions", names, values, statements=[why])
+        target.know("in order", *_in_order(names))
+        return target
     _not_constant(columns)
     if np.isin(values, (0, 1)).all():
         return _zeros_and_ones(names, values)
@@ -211,6 +266,19 @@ def _several(columns: Sequence[pl.Series]) -> Target:
         "counts", counts, Text(f"{many} columns of {what.en}: {many} outputs", f"{many} 列{what.zh}：{many} 个输出")
     )
     return target
+
+
+def _in_order(names: Sequence[str]) -> tuple[bool, Text]:
+    """Whether the names end in numbers that rise, as bins of a histogram do."""
+    found = [re.search(r"[-+]?\d+(?:\.\d+)?$", name) for name in names]
+    ends = [float(number[0]) for number in found if number]
+    rising = len(ends) == len(names) > 2 and all(low < high for low, high in pairwise(ends))
+    if rising:
+        return True, Text(
+            f"their names end in numbers that rise ({names[0]}, {names[1]}, ...): they may be bins in an order",
+            f"列名末尾的数递增（{names[0]}、{names[1]}……）：可能是有顺序的分箱",
+        )
+    return False, Text("their names show no order", "列名看不出顺序")
 
 
 def _zeros_and_ones(names: tuple[str, ...], values: Array) -> Target:
@@ -259,6 +327,16 @@ def _judge_balance(target: Target) -> None:
         f"{pair.zh}的行数相差 {ratio:.3g} 倍（达到 {SKEWED:g} 倍即为不均衡）",
     )
     target.know("skewed", ratio >= SKEWED, statement)
+    share = named[fewest] / len(target.values)
+    target.know(
+        "rare",
+        share < RARE,
+        Text(
+            f"the fewest rows, {named[fewest]} of {len(target.values)}, are those of {fewest}: {share:.2g} of all (rare "
+            f"below {RARE:g})",
+            f"{fewest} 的行最少：{len(target.values)} 行中的 {named[fewest]} 行，占 {share:.2g}（低于 {RARE:g} 即为稀有）",
+        ),
+    )
 
 
 def _judge_noise(target: Target, sample: NDArray[np.int64], design: Array, inputs: Inputs, seed: int) -> None:

@@ -51,6 +51,21 @@ def walk(facts: Mapping[str, bool], node: Question | Leaf | None = None) -> tupl
 _REGRESSION = ("mse", "huber", "l1", "gaussian")
 _CLASSES = ("cross_entropy", "cross_entropy_weight", "cross_entropy_smoothed", "multi_margin")
 _LABELS = ("labels", "labels_pos_weight", "mse_of_labels")
+_SHARES = ("kl", "mse_of_shares", "l1_of_shares")
+
+INTERVAL = Leaf(
+    Text("regression with an interval", "带区间的回归"),
+    "quantiles",
+    Text(
+        "QuantileLoss learns both ends of each row's interval, and the median, whatever shape the noise has; its rivals "
+        "are GaussianNLLLoss, whose interval is normal, and MSELoss with an interval as wide for every row, from its "
+        "residuals on rows kept back",
+        "无论噪声是什么形状，QuantileLoss 都直接学习每一行区间的两端和中位数；与之比较的是 GaussianNLLLoss（区间按正态"
+        "分布计算）和 MSELoss（区间各行同宽，取自未参与训练的行上的残差）",
+    ),
+    ("quantiles", "gaussian_interval", "mse_interval"),
+    "interval_score",
+)
 
 COUNTS = Leaf(
     Text("counts", "计数"),
@@ -112,7 +127,19 @@ DISTRIBUTIONS = Leaf(
         "KLDivLoss compares whole distributions; reduction='batchmean' makes its value the divergence of a row",
         "KLDivLoss 比较整个分布；reduction='batchmean' 使其值等于平均每行的散度",
     ),
-    ("kl", "mse_of_shares", "l1_of_shares"),
+    _SHARES,
+    "total_variation",
+)
+BINS = Leaf(
+    Text("distributions over bins in an order", "有序分箱上的分布"),
+    "kl",
+    Text(
+        "KLDivLoss compares whole distributions; WassersteinLoss, which is tried beside it, also knows that a near bin "
+        "is less wrong than a far one: take it if that counts, as 'mass moved' then shows",
+        "KLDivLoss 比较整个分布；一同参与比较的 WassersteinLoss 还知道相邻的分箱比远处的错得少：若您看重这一点，"
+        "请选它，并看“搬运距离”一项",
+    ),
+    (*_SHARES, "wasserstein"),
     "total_variation",
 )
 SKEWED_LABELS = Leaf(
@@ -169,6 +196,19 @@ CLASSES = Leaf(
     ),
     _CLASSES,
     "accuracy",
+)
+
+EMBEDDING = Leaf(
+    Text("embedding of labelled rows", "带标签样本的嵌入"),
+    "mined_triplets",
+    Text(
+        "MinedTripletMarginLoss asks that each row is nearer to the rows of its class than to others by a margin, and "
+        "finds in every batch those for which it is not so yet: no class has an output of its own, so new ones may come",
+        "MinedTripletMarginLoss 要求每一行到同类样本比到其他样本近一个间隔，并在每个批次中找出尚未满足的三元组：各类别"
+        "没有自己的输出，因此以后可以出现新的类别",
+    ),
+    ("mined_triplets", "info_nce", "supcon", "classified_vectors"),
+    "recall_at_1",
 )
 
 RANKING = Leaf(
@@ -236,29 +276,39 @@ _TARGETS = Question(
     Text("a quantity?", "是数量吗？"),
     "quantities",
     yes=Question(
-        Text("counts?", "是计数吗？"),
-        "counts",
-        yes=COUNTS,
+        Text("an interval around the prediction?", "要预测值的区间吗？"),
+        "interval",
+        yes=INTERVAL,
         no=Question(
-            Text("outliers?", "有离群点吗？"),
-            "outliers",
-            yes=Question(Text("10 % or more?", "达到 10% 吗？"), "gross outliers", yes=GROSS_OUTLIERS, no=OUTLIERS),
-            no=Question(Text("growing noise?", "噪声递增吗？"), "growing noise", yes=GROWING_NOISE, no=REGRESSION),
+            Text("counts?", "是计数吗？"),
+            "counts",
+            yes=COUNTS,
+            no=Question(
+                Text("outliers?", "有离群点吗？"),
+                "outliers",
+                yes=Question(Text("10 % or more?", "达到 10% 吗？"), "gross outliers", yes=GROSS_OUTLIERS, no=OUTLIERS),
+                no=Question(Text("growing noise?", "噪声递增吗？"), "growing noise", yes=GROWING_NOISE, no=REGRESSION),
+            ),
         ),
     ),
     no=Question(
         Text("distributions to match (generation, distillation)?", "要匹配分布吗（生成、蒸馏）？"),
         "distributions",
-        yes=DISTRIBUTIONS,
+        yes=Question(Text("bins in an order?", "是有顺序的分箱吗？"), "in order", yes=BINS, no=DISTRIBUTIONS),
         no=Question(
             Text("several labels at once?", "可以同时有多个标签吗？"),
             "several labels",
             yes=Question(Text("skewed?", "不均衡吗？"), "skewed", yes=SKEWED_LABELS, no=LABELS),
             no=Question(
-                Text("two values?", "只有两个取值吗？"),
-                "two values",
-                yes=TWO_VALUES,
-                no=Question(Text("skewed?", "不均衡吗？"), "skewed", yes=SKEWED_CLASSES, no=CLASSES),
+                Text("vectors to compare, for neighbours or new classes?", "要用于比较的向量吗（找近邻、新类别）？"),
+                "embedding",
+                yes=EMBEDDING,
+                no=Question(
+                    Text("two values?", "只有两个取值吗？"),
+                    "two values",
+                    yes=TWO_VALUES,
+                    no=Question(Text("skewed?", "不均衡吗？"), "skewed", yes=SKEWED_CLASSES, no=CLASSES),
+                ),
             ),
         ),
     ),

@@ -54,7 +54,7 @@ def judge(experiment: Experiment, recommended: str, decided_by: str) -> Verdict:
     comparisons = tuple(against(rival, decided_by) for rival in rivals)
     outcomes = {comparison.outcome for comparison in comparisons}
     elsewhere = []
-    for metric in (name for name in own.folds if name != decided_by and METRICS[name].nominal is None):
+    for metric in (name for name in own.folds if name != decided_by and METRICS[name].compared):
         losses = [against(rival, metric) for rival in rivals if metric in rival.folds]
         losses = [each for each in losses if each.outcome == "worse"]
         if losses:

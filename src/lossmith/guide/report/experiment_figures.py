@@ -98,15 +98,16 @@ def _whiskers(choice: Choice, name: str, language: Language) -> Panel:
     ]
     ends = np.array([[low, high] for _, _, (_, low, high) in found] + [[mean, mean] for _, _, (mean, _, _) in found])
     ends = ends[np.isfinite(ends)]
-    nominal = [] if metric.nominal is None else [metric.nominal]
+    right = metric.right(choice.found)
+    nominal = [] if right is None else [right]
     axis = padded(Axis(min([*ends, *nominal]), max([*ends, *nominal])), 0.08)
     better = Text("more is better", "越大越好") if metric.higher_is_better else Text("less is better", "越小越好")
-    if metric.nominal is not None:
-        better = Text(f"{metric.nominal:g} is right", f"{metric.nominal:g} 为正确值")
+    if right is not None:
+        better = Text(f"{right:g} is right", f"{right:g} 为正确值")
     title = metric.title(language)
     figure = whisker_rows(f"metric-{name}", title, metric.about(language), len(found), axis, better(language))
-    if metric.nominal is not None:
-        figure.upright(metric.nominal)
+    if right is not None:
+        figure.upright(right)
     for place, (i, label, (mean, low, high)) in enumerate(found):
         figure.whisker(max(low, axis.low), min(high, axis.high), -place - 0.18, mean, i)
         figure.word(axis.low, -place + 0.14, f"{label}  {number(mean)}", kind=f"label{' strong' if i == 0 else ''}")
