@@ -200,7 +200,7 @@ def _least(input: Tensor, target: Tensor, alpha: float | None = 0.25, gamma: flo
     alpha is a factor of the whole element, and moves nothing.
     """
     low, high = torch.full_like(target, -800.0), torch.full_like(target, 800.0)
-    for _ in range(100):
+    for _turn in range(100):
         middle = (low + high) / 2
         cost, slope = weighed_bce(middle, target, 1.0, 1.0)[:2]
         miss, miss_slope = missed_target(middle, target)[:2]

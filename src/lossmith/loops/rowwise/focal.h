@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cstddef>
-#include <tuple>
 #include <utility>
 
 #include "formulas.h"
@@ -54,19 +53,21 @@ inline T focal_probabilities(const RowwiseCall& call, const Row<T>& row) {
     const T log_total = static_cast<T>(log(total)), coefficient = row.coefficient;
     const T* const weight = static_cast<const T*>(call.class_weight);
     const T *const x = row.x, *const q = row.q, *const e = row.e;
-    T *const g = row.g, *const q_gradient = row.q_gradient, *const pull = row.room;
-    double value = 0, mass = 0;
-    with_focus<T>(call, [&](const auto& focus) {
-        const auto term = [=](const std::size_t i) {
-            const T w = weight ? weight[i] : T(1);
-            const auto [cost, slope] = focus(log_total + (greatest - x[i]));
-            const bool nothing = q[i] == T(0) && abs(cost) == infinity<T>;
-            pull[i] = w * q[i] * slope;
-            if (q_gradient) q_gradient[i] = nothing ? T(0) : w * cost * coefficient;
-            return std::pair(nothing ? T(0) : w * q[i] * cost, pull[i]);
-        };
-        std::tie(value, mass) = sums_of(n, term);
+    T *const g = row.g, *const q_gradient = row.q_gradient, *const pull = row.room, *const cost = pull + n;
+    with_focus<T>(call, [=](const auto& focus) {
+#pragma GCC ivdep
+        for (std::size_t i = 0; i < n; ++i) {
+            const auto [surprise, slope] = focus(log_total + (greatest - x[i]));
+            cost[i] = surprise, pull[i] = q[i] * slope;
+        }
     });
+    if (weight)
+        for (std::size_t i = 0; i < n; ++i) cost[i] *= weight[i], pull[i] *= weight[i];
+    const auto nothing = [=](const std::size_t i) { return q[i] == T(0) && abs(cost[i]) == infinity<T>; };
+    const auto [value, mass] =
+        sums_of(n, [=](const std::size_t i) { return std::pair(where(nothing(i), T(0), q[i] * cost[i]), pull[i]); });
+    if (q_gradient)
+        for (std::size_t i = 0; i < n; ++i) q_gradient[i] = where(nothing(i), T(0), cost[i] * coefficient);
     if (g) {
         const T share = static_cast<T>(mass / total);
 #pragma GCC ivdep
