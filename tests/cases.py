@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lossmith import mining
 from lossmith.losses import all_losses
 
 Arguments = dict[str, Any]
@@ -77,7 +78,7 @@ class Case:
     """Whether the rows of a batch know each other: then a mask, which has one number a row, leaves a row out of the
     others' losses too."""
     mixed: str = ""
-    """Axes along which all of an argument enters each loss, as under softmax: a part is kept if one of the losses is."""
+    """Axes along which all of an argument enters each loss, as under softmax: what enters several is kept if one is."""
     garbage: dict[str, int] = field(default_factory=dict)
     """What may stand in a masked row of an integer argument, though the loss would refuse it elsewhere."""
 
@@ -284,6 +285,45 @@ def grouped(d: Draw) -> Arguments:
 
 def has_a_positive(a: Arguments) -> torch.Tensor:
     return (a["target"][:, None] == a["target"]).sum(1) > 1
+
+
+def clustered(d: Draw) -> Arguments:
+    """Vectors of one label lie near each other, those of the next one not much farther."""
+    drawn = grouped(d)
+    place = torch.tensor([[1.0, 0.0, 0.0]], device=d.device) + 0.1 * drawn["target"][:, None] * torch.eye(3, device=d.device)[1]
+    return {**drawn, "input": (0.2 * drawn["input"] + place).to(d.dtype)}
+
+
+def scattered(d: Draw) -> Arguments:
+    """Each pulls on each."""
+    return {**grouped(d), "input": d.long(d.n, 3)}
+
+
+def mined_by_hand(a: Arguments) -> tuple[torch.Tensor, torch.Tensor]:
+    """How many triplets each anchor has, and how many of them cost something, of miners that do not draw."""
+    x, y, margin = a["input"].double(), a["target"].tolist(), a.get("margin", 1.0)
+    if a.get("normalize"):
+        x = x / x.norm(dim=1, keepdim=True)
+    distances = (x[:, None] - x).square().sum(-1)
+    if not a.get("squared"):
+        distances = distances.sqrt()
+    counts = torch.zeros(2, len(y), dtype=torch.float64, device=x.device)
+    for i, d in enumerate(distances.tolist()):
+        near = [d[j] for j in range(len(y)) if j != i and y[j] == y[i]]
+        far = [d[j] for j in range(len(y)) if y[j] != y[i]]
+        triplets = [(p, n) for p in near for n in far]
+        if a.get("miner", "semi_hard") == "semi_hard":
+            farther = [(p, [n for n in far if p < n < p + margin]) for p in near]
+            triplets = [(p, min(negatives)) for p, negatives in farther if negatives]
+        elif a["miner"] != "batch_all":
+            triplets = [max(triplets, key=lambda t: t[0] - t[1])] if triplets else []
+        counts[0, i] = len(triplets)
+        counts[1, i] = sum(margin == "soft" or p - n + margin > 0 for p, n in triplets)
+    return counts[0], counts[1]
+
+
+def hardest(embeddings: torch.Tensor, labels: torch.Tensor) -> mining.Triplets:
+    return mining.batch_hard(embeddings, labels)
 
 
 def with_class_vectors(d: Draw) -> Arguments:
@@ -742,6 +782,26 @@ CASES = (
         garbage={"labels": 1},
     ),
     contrasted("siglip_loss", "products", lambda d: {**keyed(d), "normalize": False, "scale": 0.7, "bias": -1.0}),
+    # distance-weighted draws: it has tests of its own
+    *(
+        Case(
+            "mined_triplet_margin_loss",
+            variant,
+            lambda d, draw=draw, settings=settings: {**draw(d), **settings},
+            {"input": "nd", "target": "n"},
+            differentiable=("input",),
+            share=lambda a: mined_by_hand(a)[a.get("average") == "active"],
+            together=True,
+            garbage={"target": -3},
+        )
+        for variant, draw, settings in (
+            ("", clustered, {"margin": 1.0}),
+            ("squared", clustered, {"miner": "batch_hard", "squared": True}),
+            ("active", scattered, {"miner": "batch_all", "normalize": True, "average": "active", "margin": 1.2}),
+            ("soft", clustered, {"miner": "batch_hard", "margin": "soft"}),
+            ("of one's own", clustered, {"miner": hardest}),
+        )
+    ),
     *(
         Case(
             loss,

@@ -87,7 +87,7 @@ def kernel_calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[Any, 
 
         return call
 
-    for name in ("pointwise", "rowwise", "pairwise", "lattice", "transport", "overlap"):
+    for name in ("pointwise", "rowwise", "pairwise", "lattice", "transport", "overlap", "triplets"):
         monkeypatch.setattr(core, name, spy(name, getattr(core, name)))
     return calls
 

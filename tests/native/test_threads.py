@@ -32,7 +32,9 @@ NUMBERS = (1, 2, 3, 7) if everything() else (1, 2, 7)
 
 
 def size(case: Case) -> int:
-    """Samples for several pieces; a sequence is a few hundred times the work of its scores."""
+    """Samples for several pieces; a sequence is a few hundred times the work of its scores, all pairs are many."""
+    if case.loss == "mined_triplet_margin_loss":
+        return 1500
     return (9000 if everything() else 1000) if "ctc" in case.loss else 40_000 if everything() else 15_000
 
 
@@ -185,6 +187,11 @@ LARGE: dict[str, tuple[Callable[..., Tensor], Callable[[], Arguments], tuple[str
         LF.triplet_margin_loss,
         lambda: {**vectors(400, 256), "p": 3.0, "swap": True},
         ("anchor", "positive", "negative"),
+    ),
+    "long mined triplets": (
+        LF.mined_triplet_margin_loss,
+        lambda: {"input": logits(300, 100), "target": torch.arange(300) % 70, "normalize": True, "margin": 0.5},
+        ("input",),
     ),
     "distributions": (
         LF.wasserstein_loss,

@@ -211,6 +211,7 @@ def arguments_of(loss: str) -> dict[str, Any]:
         "hinge_embedding_loss": {"input": x, "target": torch.ones(4, 3)},
         "js_div": {"input": x.log(), "target": y},
         "margin_ranking_loss": {"input1": x, "input2": y, "target": torch.ones(4, 3)},
+        "mined_triplet_margin_loss": {"input": x, "target": labels},
         "multi_margin_loss": {"input": x, "target": labels},
         "multilabel_margin_loss": {"input": x, "target": torch.zeros(4, 3, dtype=torch.long)},
         "nll_loss": {"input": x, "target": labels},

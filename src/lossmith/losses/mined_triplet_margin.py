@@ -51,7 +51,7 @@ def mined_triplet_margin_loss(
       without one is left out;
     - ``"distance_weighted"``: each pair with a random negative, drawn evenly over distances; for unit vectors;
     - or a function of embeddings and labels that returns :class:`lossmith.mining.Triplets` (three tensors of indices),
-      such as those of :mod:`lossmith.mining`, which tells more of each, or a miner of pytorch-metric-learning.
+      such as those of ``lossmith.mining``, which tells more of each, or a miner of pytorch-metric-learning.
 
     With ``margin="soft"`` a triplet costs :math:`\ln(1 + e^{d(a, p) - d(a, n)})`. With ``squared=True`` distances are
     squared; with ``normalize=True`` embeddings are scaled to length 1 before, and one of zeros stays that. Both with
@@ -218,9 +218,14 @@ def check_mining(name: str, miner: Miner, margin: float | str) -> None:
         raise ValueError(f"{name}: miner is {miner!r}, expected a name or a function of embeddings and labels")
 
 
-def _lipschitz(target: Tensor, miner: str = "semi_hard", squared: bool = False, **_: object) -> float:
-    """A triplet moves its anchor by at most 2, the others by 1; what is squared has a slope without bound."""
-    if squared:
+def _lipschitz(
+    target: Tensor, miner: str = "semi_hard", squared: bool = False, normalize: bool = False, **_: object
+) -> float:
+    """A triplet moves its anchor by at most 2, the others by 1.
+
+    What is squared has a slope without bound, and so have short vectors that are normalised.
+    """
+    if squared or normalize:
         return float("inf")
     same = target[:, None] == target
     positives, negatives = same.sum(1) - 1, (~same).sum(1)
@@ -246,8 +251,8 @@ CARD = Card(
         "Mining seeks what looks wrong, so wrong labels come first: under batch-hard one mislabelled sample is the "
         "farthest positive of its whole class and the nearest negative of another. Batch-all and distance-weighted "
         "spread the pulls.",
-        "挖掘专挑看起来错的样本，标错的样本首当其冲：在 batch_hard 下，一个标错的样本会成为整类的最远正样本，"
-        "又是另一类的最近负样本。batch_all 与 distance_weighted 则把力分散开。",
+        "挖掘专挑看起来错的样本，标错的样本首当其冲：在 batch-hard 下，一个标错的样本会成为整类的最远正样本，"
+        "又是另一类的最近负样本。batch-all 与 distance-weighted 则把力分散开。",
     ),
     sparsity=Text(
         "Triplets that keep the margin have a loss and a gradient of exactly 0; with miners that take one negative for "
@@ -257,8 +262,8 @@ CARD = Card(
     smoothness=Text(
         "Kinks where a triplet reaches the margin, and jumps where another triplet is mined: semi-hard and "
         "distance-weighted jump in value too, batch-all and batch-hard in the slope alone. Not convex.",
-        "三元组恰好达到间隔处有尖点，挖掘结果切换处有跳变：semi_hard 与 distance_weighted 的值也会跳，"
-        "batch_all 与 batch_hard 只有斜率跳变。非凸。",
+        "三元组恰好达到间隔处有尖点，挖掘结果切换处有跳变：semi-hard 与 distance-weighted 的值也会跳，"
+        "batch-all 与 batch-hard 只有斜率跳变。非凸。",
     ),
     sensitivity=Text(
         "How batches are made comes first: with P labels of K samples each there are K - 1 positives for an anchor; "
@@ -270,7 +275,7 @@ CARD = Card(
     minimiser=Text(
         "Any embedding in which every negative is a margin farther than every positive: loss 0. Semi-hard has a loss "
         "of 0 also where all negatives are nearer than the positives, since it mines none of them.",
-        "任何使每个负样本都比每个正样本远出一个间隔的嵌入，损失为 0。对 semi_hard，所有负样本都比正样本更近时"
+        "任何使每个负样本都比每个正样本远出一个间隔的嵌入，损失为 0。对 semi-hard，所有负样本都比正样本更近时"
         "损失也为 0，因为它一个也不挖掘。",
     ),
     use=(
@@ -281,7 +286,7 @@ CARD = Card(
         Text(
             "Batches drawn by label, such as 16 labels of 4 samples: batch-hard from a pretrained network, semi-hard "
             "or batch-all from scratch.",
-            "按标签采样的批次（如 16 个标签各 4 个样本）：在预训练网络上用 batch_hard，从零训练用 semi_hard 或 batch_all。",
+            "按标签采样的批次（如 16 个标签各 4 个样本）：在预训练网络上用 batch-hard，从零训练用 semi-hard 或 batch-all。",
         ),
     ),
     avoid=(
@@ -304,6 +309,7 @@ CARD = Card(
                 "从大量标签中随机抽取的批次几乎没有同标签样本对：1000 个标签中抽 64 个样本，平均只有 2 对；"
                 "一对也没有时均值为 0/0，即 NaN。应先抽 P 个标签、每个标签抽 K 个样本，或写 on_empty='zero'。",
             ),
+            rule="loss-not-finite",
         ),
         Trap(
             "mined-triplet-margin-collapse",
@@ -311,10 +317,11 @@ CARD = Card(
                 "Batch-hard from a random start can draw all embeddings onto one point: distances are 0 and the mean "
                 "rests at the margin (at ln 2, 0.693, with a soft one). Begin with semi_hard or batch_all, or a "
                 "smaller learning rate; lossmith.mining.statistics shows the mean distances.",
-                "从随机初始化开始用 batch_hard，可能把所有嵌入拉到一点：距离为 0，均值停在 margin"
+                "从随机初始化开始用 batch-hard，可能把所有嵌入拉到一点：距离为 0，均值停在 margin"
                 "（软间隔时停在 ln 2，即 0.693）。应先用 semi_hard 或 batch_all，或减小学习率；"
                 "lossmith.mining.statistics 给出平均距离。",
             ),
+            rule="embeddings-collapsed",
         ),
         Trap(
             "mined-triplet-margin-average",
@@ -326,6 +333,7 @@ CARD = Card(
                 "百分之一。应写 average='active'（Hermans 与 pytorch-metric-learning 的做法）；"
                 "但这样平均的损失不会随有效数减少而下降。",
             ),
+            rule="easy-triplets",
         ),
         Trap(
             "mined-triplet-margin-semi-hard-conventions",

@@ -146,7 +146,8 @@ def _batch_all(
     sums = torch.cat([torch.zeros_like(sums[:, :1]), sums], 1)
     reach = distances + margin
     nearer = torch.searchsorted(ordered.detach().contiguous(), reach.detach().contiguous())
-    costs = torch.where(positive, nearer * reach - sums.gather(1, nearer), 0).sum(1)
+    # without a negative there is no slope, whatever comes from upstream
+    costs = torch.where(positive & (nearer > 0), nearer * reach - sums.gather(1, nearer), 0).sum(1)
     positives, negatives = positive.sum(1), negative.sum(1)
     near = torch.where(positive, distances, 0).sum(1) * negatives
     far = torch.where(negative, distances, 0).sum(1) * positives
