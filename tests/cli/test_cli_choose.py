@@ -190,6 +190,26 @@ def test_pairs_and_triplets(tmp_path: Path, options: tuple[str, ...], task: str)
     assert (printed.exit_code, printed.stderr) == (0, "")
 
 
+def test_an_interval_and_an_embedding(table: Path, tmp_path: Path) -> None:
+    found = json.loads(run("choose", table, "--target", "y", "--interval", "0.8", "--json").stdout)
+    assert found["recommended"]["arguments"] == {"quantiles": [0.1, 0.5, 0.9]}
+    assert {"interval_score", "coverage", "width"} <= set(found["candidates"][0]["metrics"])
+    path = tmp_path / "classes.csv"
+    generator = np.random.default_rng(0)
+    pl.DataFrame({"a": generator.normal(size=60), "y": ["u", "v", "w"] * 20}).write_csv(path)
+    found = json.loads(run("choose", path, "--target", "y", "--embedding", "--json").stdout)
+    assert found["task"] == "embedding of labelled rows"
+    assert {"recall_at_1", "map_at_r"} == set(found["candidates"][0]["metrics"])
+    for options, said in (
+        (("--target", "a", "--embedding"), "an embedding brings rows of one class together"),
+        (("--target", "y", "--interval", "0.9"), "an interval is for quantities"),
+        (("--target", "a", "--interval", "90"), "give a share from 0.01 to 0.99"),
+    ):
+        result = run("choose", path, *options)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert said in result.stderr
+
+
 def test_pairs_without_a_label(tmp_path: Path) -> None:
     result = run("choose", _paired(tmp_path / "table.csv"), "--pairs", "a", "p")
     assert (result.exit_code, result.stdout) == (2, "")

@@ -67,10 +67,14 @@ def skewed_classes(rows: int = 400) -> pl.DataFrame:
     return _table(x, y=[("common", "rare", "rarer")[code] for code in codes])
 
 
-def labels(rows: int = 300, rare: bool = False) -> pl.DataFrame:
+def rare_class(rows: int = 800) -> pl.DataFrame:
+    x, codes = _codes(rows, 0, [0.8, 0.18, 0.02])
+    return _table(x, y=[("common", "rare", "rarer")[code] for code in codes])
+
+
+def labels(rows: int = 300, at: float = 0.0) -> pl.DataFrame:
     g = np.random.default_rng(0)
     x = _inputs(g, rows)
-    at = 1.5 if rare else 0.0
     on = {f"y{i}": (x[:, i] + 0.3 * g.normal(size=rows) > at).astype(int) for i in range(3)}
     return _table(x, **on)
 
@@ -80,12 +84,24 @@ def one_hot(rows: int = 300) -> pl.DataFrame:
     return _table(x, **{f"y{i}": (codes == i).astype(int) for i in range(3)})
 
 
-def distributions(rows: int = 300, total: float = 1.0) -> pl.DataFrame:
+PARTS = ("clay", "sand", "silt", "stone")
+
+
+def distributions(rows: int = 300, total: float = 1.0, names: tuple[str, ...] = PARTS) -> pl.DataFrame:
     g = np.random.default_rng(0)
     x = _inputs(g, rows)
     shares = np.exp(x @ g.normal(size=(3, 4)) + 0.3 * g.normal(size=(rows, 4)))
     shares *= total / shares.sum(axis=1, keepdims=True)
-    return _table(x, **{f"y{i}": shares[:, i] for i in range(4)})
+    return _table(x, **dict(zip(names, shares.T, strict=True)))
+
+
+def bins(rows: int = 300) -> pl.DataFrame:
+    """Histograms of a value whose middle depends on the inputs."""
+    g = np.random.default_rng(0)
+    x = _inputs(g, rows)
+    values = 2.5 + 1.2 * x[:, :1] + 0.5 * g.normal(size=(rows, 40))
+    counts = np.stack([np.bincount(row.round().clip(0, 5).astype(int), minlength=6) for row in values])
+    return _table(x, **{f"age_{10 * i}": counts[:, i] / 40 for i in range(6)})
 
 
 def several_outputs(rows: int = 300) -> pl.DataFrame:
@@ -119,13 +135,27 @@ BRANCHES: dict[str, tuple[Callable[[], pl.DataFrame], str, str, str]] = {
     "skewed classes": (skewed_classes, "y", "multi-class classification, skewed", "CrossEntropyLoss"),
     "labels": (labels, "y0,y1,y2", "multi-label classification", "BCEWithLogitsLoss"),
     "rare labels": (
-        lambda: labels(rare=True),
+        lambda: labels(at=1.5),
         "y0,y1,y2",
         "multi-label classification, skewed",
         "BCEWithLogitsLoss",
     ),
-    "distributions": (distributions, "y0,y1,y2,y3", "distributions", "KLDivLoss"),
-    "percentages": (lambda: distributions(total=100), "y0,y1,y2,y3", "distributions", "KLDivLoss"),
+    "distributions": (distributions, ",".join(PARTS), "distributions", "KLDivLoss"),
+    "percentages": (lambda: distributions(total=100), ",".join(PARTS), "distributions", "KLDivLoss"),
+    "bins": (bins, ",".join(f"age_{10 * i}" for i in range(6)), "distributions over bins in an order", "KLDivLoss"),
+    "rare class": (rare_class, "y", "multi-class classification, a class rare", "FocalLoss"),
+    "rare value": (
+        lambda: binary(["ok", "broken"], rows=1000, share=0.03),
+        "y",
+        "binary classification, one value rare",
+        "SigmoidFocalLoss",
+    ),
+    "very rare labels": (
+        lambda: labels(rows=600, at=2.0),
+        "y0,y1,y2",
+        "multi-label classification, a label rare",
+        "SigmoidFocalLoss",
+    ),
 }
 
 

@@ -77,7 +77,7 @@ def test_alike_pairs_by_their_angle() -> None:
 
 def test_alike_pairs_by_their_distance() -> None:
     choice = _of(near(), "same")
-    assert (choice.leaf.task.en, choice.recommended.loss) == ("embedding of pairs, by distance", "HingeEmbeddingLoss")
+    assert (choice.leaf.task.en, choice.recommended.loss) == ("embedding of pairs, by distance", "ContrastiveLoss")
     assert "same says by its name whether a pair is alike" in [each.en for each in choice.evidence]
 
 

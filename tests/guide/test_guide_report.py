@@ -27,7 +27,7 @@ from lossmith.guide.tree import TREE, Leaf, Question
 
 QUICK = Settings(folds=3, repeats=1, epochs=3, hidden=8)
 SHOWN = ("outliers", "growing noise", "several outputs", "counts", "binary names", "skewed classes", "labels")
-SHOWN += ("distributions", "pairs", "ranking", "triplets")
+SHOWN += ("distributions", "bins", "rare class", "rare value", "pairs", "ranking", "triplets", "interval", "embedding")
 PHONE, DESK = 360, 1280
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -94,7 +94,10 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Choice]:
 
     def choose_for(branch: str) -> Choice:
         if branch not in found:
-            if branch in EXAMPLES:
+            if branch in ASKED:
+                make, asked = ASKED[branch]
+                found[branch] = choose(make(), "y", settings=QUICK, **asked)
+            elif branch in EXAMPLES:
                 found[branch] = choose(examples(), settings=QUICK, **EXAMPLES[branch])
             else:
                 make, target, *_ = BRANCHES[branch]
@@ -106,6 +109,10 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Choice]:
     return choose_for
 
 
+ASKED = {
+    "interval": (plain, {"interval": 0.9}),
+    "embedding": (lambda: classes(["a", "b", "c"]), {"embedding": True}),
+}
 EXAMPLES = {
     "pairs": {"pairs": ["a", "b"], "label": "same"},
     "ranking": {"pairs": ["a", "b"], "label": "better"},
@@ -180,7 +187,7 @@ def test_it_opens_without_an_experiment(chosen, opened, tmp_path: Path, language
 
 
 def test_everything_that_was_found_is_shown(tried, opened, tmp_path: Path) -> None:
-    for branch in ("outliers", "counts", "skewed classes", "triplets"):
+    for branch in ("outliers", "counts", "skewed classes", "triplets", "interval", "embedding"):
         choice = replace(tried(branch), warnings=(Text("Look at this first.", "先看这个。"),))
         for language in ("en", "zh"):
             shown = opened(write(choice, tmp_path / "report.html", language)).page.inner_text("body")

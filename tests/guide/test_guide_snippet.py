@@ -35,7 +35,7 @@ def test_it_can_be_pasted(chosen, branch: str, capsys: pytest.CaptureFixture[str
 
 # One table for each kind of target; every recipe is tried on each table that it is a candidate for.
 TABLES = ("plain", "several outputs", "outliers", "counts", "binary names", "classes one-hot", "skewed classes")
-TABLES += ("labels", "distributions")
+TABLES += ("labels", "distributions", "bins", "rare class", "rare value", "very rare labels")
 
 
 def _cases() -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from made_tables import BRANCHES, binary, counts, distributions, outliers, plain
+from made_tables import BRANCHES, PARTS, binary, counts, distributions, outliers, plain
 
 from lossmith.guide import BadData, choose
 from lossmith.guide.whole_numbers import whole_numbers
@@ -164,7 +164,7 @@ def test_missing_targets_are_counted_and_left_out(saved) -> None:
 
 def test_a_share_that_is_always_0_is_still_a_share(saved) -> None:
     table = distributions().with_columns(y4=pl.lit(0.0))
-    assert choose(saved(table), "y0,y1,y2,y3,y4", train=False).leaf.task.en == "distributions"
+    assert choose(saved(table), [*PARTS, "y4"], train=False).leaf.task.en == "distributions"
 
 
 @pytest.mark.parametrize("kind", [pl.Float32, pl.UInt8, pl.Decimal(10, 2), pl.Categorical, pl.Enum(["1", "2", "3"])])

@@ -114,7 +114,7 @@ class Choice:
         if self.verdict is None or self.experiment is None:
             return ()
         names = {each.recipe: each.label for each in self.candidates}
-        return sentences(self.verdict, self.leaf, names, self.experiment)
+        return sentences(self.verdict, self.leaf, names, self.experiment, self.found.level)
 
     @property
     def reasons(self) -> tuple[Text, ...]:

@@ -88,7 +88,7 @@ METRICS = {
         Text(
             "Winkler score of the interval: its width, and for a row outside of it the distance times 2 / (1 - level), "
             "in the target's unit",
-            "区间的 Winkler 评分：区间宽度，若样本落在区间外，再加上到区间的距离乘以 2 / (1 − 区间水平)；单位与目标相同",
+            "区间的 Winkler 评分：区间宽度，若样本在区间外，再加上到区间的距离乘以 2 / (1 − 区间水平)；单位同目标",
         ),
         optimised_by=("quantiles",),
     ),

@@ -288,7 +288,7 @@ RECIPES = {
     "poisson": Recipe("PoissonNLLLoss", LOG_RATE, fixed={"log_input": True}),
     "binary": Recipe("BCEWithLogitsLoss", ONE_LOGIT),
     "binary_pos_weight": Recipe("BCEWithLogitsLoss", ONE_LOGIT, ("pos_weight",)),
-    "sigmoid_focal": Recipe("SigmoidFocalLoss", ONE_LOGIT, fixed={"alpha": None, "gamma": 2.0}),
+    "sigmoid_focal": Recipe("SigmoidFocalLoss", ONE_LOGIT, ("alpha",), {"gamma": 2.0}),
     "cross_entropy": Recipe("CrossEntropyLoss", LOGITS),
     "cross_entropy_weight": Recipe("CrossEntropyLoss", LOGITS, ("weight",)),
     "cross_entropy_smoothed": Recipe("CrossEntropyLoss", LOGITS, fixed={"label_smoothing": 0.1}),
@@ -297,7 +297,7 @@ RECIPES = {
     "multi_margin": Recipe("MultiMarginLoss", LOGITS, gives_probabilities=False),
     "labels": Recipe("BCEWithLogitsLoss", LABEL_LOGITS),
     "labels_pos_weight": Recipe("BCEWithLogitsLoss", LABEL_LOGITS, ("pos_weight",)),
-    "labels_focal": Recipe("SigmoidFocalLoss", LABEL_LOGITS, fixed={"alpha": None, "gamma": 2.0}),
+    "labels_focal": Recipe("SigmoidFocalLoss", LABEL_LOGITS, ("alpha",), {"gamma": 2.0}),
     "mse_of_labels": Recipe("MSELoss", LABEL_PROBABILITIES),
     "kl": Recipe("KLDivLoss", LOG_SHARES, fixed={"reduction": "batchmean"}),
     "mse_of_shares": Recipe("MSELoss", SHARES),
@@ -334,6 +334,10 @@ COMPUTED = {
         "quantiles 为所求区间的两端，以及其间的中位数",
     ),
     "pos_weight": Text("pos_weight is the number of negatives over that of positives", "pos_weight 为负例数除以正例数"),
+    "alpha": Text(
+        "alpha is 0.75 where ones are rarer, and 0.25 where zeros are: the rarer side weighs three times as much",
+        "1 较少时 alpha 取 0.75，0 较少时取 0.25：较少的一侧权重为另一侧的三倍",
+    ),
     "weight": Text(
         "weight is n / (K n_c): rows over classes times rows of the class",
         "weight 为 n / (K n_c)：行数除以类别数与该类行数之积",
@@ -352,10 +356,12 @@ def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed:
     if target.kind in ("binary", "classes"):
         codes = np.asarray(target.codes)[rows]
         weights = suggest.class_weight(codes, len(target.classes))
-        return {"weight": _rounded(weights), "pos_weight": _rounded(suggest.pos_weight(codes == 1))[0]}
+        pos_weight = _rounded(suggest.pos_weight(codes == 1))
+        return {"weight": _rounded(weights), "pos_weight": pos_weight[0], "alpha": _alpha(pos_weight)}
     values = np.asarray(target.values)[rows]
     if target.kind == "labels":
-        return {"pos_weight": _rounded(suggest.pos_weight(values))}
+        pos_weight = _rounded(suggest.pos_weight(values))
+        return {"pos_weight": pos_weight, "alpha": _alpha(pos_weight)}
     if target.kind in ("distributions", "embedding"):
         return {}
     if target.facts["counts"]:
@@ -379,6 +385,11 @@ def from_training(target: Target, inputs: Inputs, rows: NDArray[np.int64], seed:
         "scale": scale.tolist(),
         "log_mean": _rounded(log_mean),
     }
+
+
+def _alpha(pos_weight: Sequence[float]) -> float:
+    """The weight of ones, that of zeros being the rest: thrice as much for the side that is mostly the rarer."""
+    return 0.75 if float(np.median(pos_weight)) > 1 else 0.25
 
 
 def _ends(level: float | None) -> dict[str, Any]:

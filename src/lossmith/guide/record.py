@@ -40,7 +40,7 @@ class OutOfFold:
     """(rows, outputs), in the target's own unit; of classes, labels and distributions 0/1 and shares."""
     predicted: Array
     """(rows, outputs) likewise; of classes probabilities, or the softmax of scores where a loss gives no
-    probabilities."""
+    probabilities; of an embedding the vectors, which compare within a fold alone."""
     std: Array | None = None
     """(rows, outputs), only of numbers: the standard deviation of the predictive distribution."""
 

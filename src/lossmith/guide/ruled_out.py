@@ -174,7 +174,7 @@ _BY_KIND = {
         ),
     },
     "interval": {
-        **_QUANTITY,
+        **{loss: reason for loss, reason in _QUANTITY.items() if loss != "QuantileLoss"},
         **dict.fromkeys(
             _OF_SIZE,
             Text(
@@ -206,7 +206,7 @@ _BY_KIND = {
         "SoftMarginLoss": Text("is for two classes, -1 and 1", "只用于两个类别：-1 和 1"),
     },
     "embedding": {
-        **_CLASSES,
+        **{loss: reason for loss, reason in _CLASSES.items() if reason is not _NEIGHBOURS},
         **dict.fromkeys(
             (
                 "NLLLoss",
@@ -230,7 +230,7 @@ _BY_KIND = {
             Text(
                 "is CrossEntropyLoss with a margin between the angles of classes; it pays with thousands of them, such "
                 "as faces, once scale and margin are tuned",
-                "是在类别的角度之间加了间隔的 CrossEntropyLoss；类别成千上万（例如人脸）且调好 scale 与 margin 时才值得",
+                "是在类别的角度之间加了间隔的 CrossEntropyLoss；类别成千上万（如人脸）且调好 scale 与 margin 时才值得",
             ),
         ),
     },

@@ -93,7 +93,8 @@ def with_interval(target: Target, level: float) -> Target:
             f"an interval is for quantities, and target {_listed(target.columns)} holds {held}; leave the interval out"
         )
     asked = Text(
-        f"an interval was asked for that holds {level:.4g} of the rows", f"要求给出包含 {level:.4g} 的样本的区间"
+        f"an interval was asked for that holds {100 * level:.4g} % of the rows",
+        f"要求给出包含 {100 * level:.4g}% 样本的区间",
     )
     return replace(target, level=level, facts=target.facts | {"interval": True}, statements=[*target.statements, asked])
 
@@ -103,8 +104,8 @@ def as_embedding(target: Target) -> Target:
     if target.kind not in ("binary", "classes"):
         held = {"numbers": "quantities", "labels": "several labels a row"}.get(target.kind, "distributions")
         raise BadData(
-            f"an embedding brings rows of one class together, and target {_listed(target.columns)} holds {held}; name a "
-            "column of classes"
+            f"an embedding brings rows of one class together, and target {_listed(target.columns)} holds {held}; name "
+            "a column of classes"
         )
     rows = np.bincount(np.asarray(target.codes), minlength=len(target.classes))
     fewest = int(rows.argmin())
@@ -322,21 +323,15 @@ def _judge_balance(target: Target) -> None:
             f"{fewest} of target {', '.join(target.columns)} has too few rows: {named[fewest]}, and "
             f"{FEWEST_OF_A_CLASS} are needed, one for each fold; add rows, merge it with another class, or drop it"
         )
+    share = named[fewest] / len(target.values)
     statement = Text(
-        f"{pair.en} differ by a factor of {ratio:.3g} in rows (skewed from {SKEWED:g})",
-        f"{pair.zh}的行数相差 {ratio:.3g} 倍（达到 {SKEWED:g} 倍即为不均衡）",
+        f"{pair.en} differ by a factor of {ratio:.3g} in rows (skewed from {SKEWED:g}); the fewest, of {fewest}, are "
+        f"{share:.2%} of all (rare, where skewed, below {RARE:.0%})",
+        f"{pair.zh}的行数相差 {ratio:.3g} 倍（达到 {SKEWED:g} 倍即为不均衡）；最少的是 {fewest}，占全部的 {share:.2%}"
+        f"（不均衡且低于 {RARE:.0%} 即为稀有）",
     )
     target.know("skewed", ratio >= SKEWED, statement)
-    share = named[fewest] / len(target.values)
-    target.know(
-        "rare",
-        share < RARE,
-        Text(
-            f"the fewest rows, {named[fewest]} of {len(target.values)}, are those of {fewest}: {share:.2g} of all (rare "
-            f"below {RARE:g})",
-            f"{fewest} 的行最少：{len(target.values)} 行中的 {named[fewest]} 行，占 {share:.2g}（低于 {RARE:g} 即为稀有）",
-        ),
-    )
+    target.facts["rare"] = ratio >= SKEWED and share < RARE
 
 
 def _judge_noise(target: Target, sample: NDArray[np.int64], design: Array, inputs: Inputs, seed: int) -> None:

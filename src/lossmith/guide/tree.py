@@ -49,16 +49,22 @@ def walk(facts: Mapping[str, bool], node: Question | Leaf | None = None) -> tupl
 # The ends: one for each task
 
 _REGRESSION = ("mse", "huber", "l1", "gaussian")
+_TWO_VALUES = ("binary_pos_weight", "binary", "cross_entropy", "multi_margin")
 _CLASSES = ("cross_entropy", "cross_entropy_weight", "cross_entropy_smoothed", "multi_margin")
 _LABELS = ("labels", "labels_pos_weight", "mse_of_labels")
 _SHARES = ("kl", "mse_of_shares", "l1_of_shares")
+
+_OFTEN_NO_GAIN = Text(
+    "often the plain loss does as well, and its probabilities are truer",
+    "但普通的损失往往同样好，而且概率更可信",
+)
 
 INTERVAL = Leaf(
     Text("regression with an interval", "带区间的回归"),
     "quantiles",
     Text(
-        "QuantileLoss learns both ends of each row's interval, and the median, whatever shape the noise has; its rivals "
-        "are GaussianNLLLoss, whose interval is normal, and MSELoss with an interval as wide for every row, from its "
+        "QuantileLoss learns both ends of each row's interval, and the median, whatever shape the noise has; its "
+        "rivals are GaussianNLLLoss, whose interval is normal, and MSELoss with one as wide for every row, from its "
         "residuals on rows kept back",
         "无论噪声是什么形状，QuantileLoss 都直接学习每一行区间的两端和中位数；与之比较的是 GaussianNLLLoss（区间按正态"
         "分布计算）和 MSELoss（区间各行同宽，取自未参与训练的行上的残差）",
@@ -151,7 +157,19 @@ SKEWED_LABELS = Leaf(
         "每个标签都是独立的是非判断，因此对每个标签使用 BCEWithLogitsLoss；"
         "pos_weight 让稀有标签的少数正例与其负例权重相同",
     ),
-    _LABELS,
+    (*_LABELS, "labels_focal"),
+    "macro_f1",
+)
+RARE_LABEL = Leaf(
+    Text("multi-label classification, a label rare", "多标签分类（有稀有标签）"),
+    "labels_focal",
+    Text(
+        f"with a label this rare, pos_weight would be so large that false alarms abound; SigmoidFocalLoss on each "
+        f"turns from the many easy rows to the hard ones, with a small alpha; {_OFTEN_NO_GAIN.en}",
+        f"某个标签如此稀有时，pos_weight 会大到误报成灾；对每个标签使用 SigmoidFocalLoss，把注意力从大量容易的样本"
+        f"转向难的样本，只需温和的 alpha；{_OFTEN_NO_GAIN.zh}",
+    ),
+    (*_LABELS, "labels_focal"),
     "macro_f1",
 )
 LABELS = Leaf(
@@ -172,7 +190,19 @@ TWO_VALUES = Leaf(
         "pos_weight lets both classes weigh the same",
         "两个类别只需一个 logit，BCEWithLogitsLoss 直接接收它而不需要 sigmoid，数值稳定；pos_weight 让两个类别权重相同",
     ),
-    ("binary_pos_weight", "binary", "cross_entropy", "multi_margin"),
+    _TWO_VALUES,
+    "macro_f1",
+)
+RARE_VALUE = Leaf(
+    Text("binary classification, one value rare", "二分类（其中一类稀有）"),
+    "sigmoid_focal",
+    Text(
+        f"with a value this rare, pos_weight would be so large that false alarms abound; SigmoidFocalLoss turns from "
+        f"the many easy rows to the hard ones, with a small alpha; {_OFTEN_NO_GAIN.en}",
+        f"某一类如此稀有时，pos_weight 会大到误报成灾；SigmoidFocalLoss 把注意力从大量容易的样本转向难的样本，"
+        f"只需温和的 alpha；{_OFTEN_NO_GAIN.zh}",
+    ),
+    (*_TWO_VALUES, "sigmoid_focal"),
     "macro_f1",
 )
 SKEWED_CLASSES = Leaf(
@@ -183,7 +213,19 @@ SKEWED_CLASSES = Leaf(
         "much as a frequent one",
         "每个类别一个 logit，CrossEntropyLoss 直接接收它们而不需要 softmax；weight 让稀有类别与常见类别同等重要",
     ),
-    _CLASSES,
+    (*_CLASSES, "focal"),
+    "macro_f1",
+)
+RARE_CLASS = Leaf(
+    Text("multi-class classification, a class rare", "多分类（有稀有类别）"),
+    "focal",
+    Text(
+        f"with a class this rare, weights would be so large that false alarms abound; FocalLoss turns from the many "
+        f"easy rows to the hard ones without them; {_OFTEN_NO_GAIN.en}",
+        f"某个类别如此稀有时，类别权重会大到误报成灾；FocalLoss 不用权重，就能把注意力从大量容易的样本转向难的样本；"
+        f"{_OFTEN_NO_GAIN.zh}",
+    ),
+    (*_CLASSES, "focal", "focal_weight"),
     "macro_f1",
 )
 CLASSES = Leaf(
@@ -203,7 +245,8 @@ EMBEDDING = Leaf(
     "mined_triplets",
     Text(
         "MinedTripletMarginLoss asks that each row is nearer to the rows of its class than to others by a margin, and "
-        "finds in every batch those for which it is not so yet: no class has an output of its own, so new ones may come",
+        "finds in every batch those for which it is not so yet: no class has an output of its own, and new ones may "
+        "come",
         "MinedTripletMarginLoss 要求每一行到同类样本比到其他样本近一个间隔，并在每个批次中找出尚未满足的三元组：各类别"
         "没有自己的输出，因此以后可以出现新的类别",
     ),
@@ -230,18 +273,18 @@ PAIRS_BY_ANGLE = Leaf(
         "below the margin; lengths don't count",
         "CosineEmbeddingLoss 让相似的一对朝向同一方向，把不相似的一对推开，直到余弦低于间隔；向量长度不起作用",
     ),
-    ("cosine_pairs", "hinge_pairs"),
+    ("cosine_pairs", "hinge_pairs", "contrastive_pairs"),
     "roc_auc",
 )
 PAIRS_BY_DISTANCE = Leaf(
     Text("embedding of pairs, by distance", "成对样本的嵌入（按距离）"),
-    "hinge_pairs",
+    "contrastive_pairs",
     Text(
-        "HingeEmbeddingLoss takes the distance of a pair: it draws alike pairs together and pushes unlike ones apart "
-        "until they are a margin away",
-        "HingeEmbeddingLoss 接收一对样本的距离：把相似的拉近，把不相似的推开，直到相距一个间隔",
+        "ContrastiveLoss draws alike pairs together by the square of their distance, so that near ones are left in "
+        "peace, and pushes unlike ones apart until they are a margin away",
+        "ContrastiveLoss 按距离的平方拉近相似的一对，已经很近的几乎不再拉；并把不相似的推开，直到相距一个间隔",
     ),
-    ("hinge_pairs", "cosine_pairs"),
+    ("contrastive_pairs", "hinge_pairs", "cosine_pairs"),
     "roc_auc",
 )
 TRIPLETS = Leaf(
@@ -272,6 +315,12 @@ _EXAMPLES = Question(
         ),
     ),
 )
+
+
+def _rare(yes: Leaf, no: Leaf) -> Question:
+    return Question(Text("one below 5 % of the rows?", "有少于 5% 的吗？"), "rare", yes, no)
+
+
 _TARGETS = Question(
     Text("a quantity?", "是数量吗？"),
     "quantities",
@@ -298,7 +347,9 @@ _TARGETS = Question(
         no=Question(
             Text("several labels at once?", "可以同时有多个标签吗？"),
             "several labels",
-            yes=Question(Text("skewed?", "不均衡吗？"), "skewed", yes=SKEWED_LABELS, no=LABELS),
+            yes=Question(
+                Text("skewed?", "不均衡吗？"), "skewed", yes=_rare(yes=RARE_LABEL, no=SKEWED_LABELS), no=LABELS
+            ),
             no=Question(
                 Text("vectors to compare, for neighbours or new classes?", "要用于比较的向量吗（找近邻、新类别）？"),
                 "embedding",
@@ -306,8 +357,13 @@ _TARGETS = Question(
                 no=Question(
                     Text("two values?", "只有两个取值吗？"),
                     "two values",
-                    yes=TWO_VALUES,
-                    no=Question(Text("skewed?", "不均衡吗？"), "skewed", yes=SKEWED_CLASSES, no=CLASSES),
+                    yes=_rare(yes=RARE_VALUE, no=TWO_VALUES),
+                    no=Question(
+                        Text("skewed?", "不均衡吗？"),
+                        "skewed",
+                        yes=_rare(yes=RARE_CLASS, no=SKEWED_CLASSES),
+                        no=CLASSES,
+                    ),
                 ),
             ),
         ),

@@ -69,13 +69,16 @@ def judge(experiment: Experiment, recommended: str, decided_by: str) -> Verdict:
 # In words
 
 
-def sentences(verdict: Verdict, leaf: Leaf, names: Mapping[str, str], experiment: Experiment) -> tuple[Text, ...]:
-    """The verdict in words; `names` gives each candidate as one writes it."""
+def sentences(
+    verdict: Verdict, leaf: Leaf, names: Mapping[str, str], experiment: Experiment, level: float | None = None
+) -> tuple[Text, ...]:
+    """The verdict in words; `names` gives each candidate as one writes it, `level` is the asked interval's."""
     return (
         *_partial(experiment),
         *_decision(verdict, leaf, names),
         *_elsewhere(verdict, names),
         *_intervals(leaf, names, experiment),
+        *_asked_for(level, names, experiment),
         *_without_probabilities(names, experiment),
         *_held_out(leaf, names, experiment),
     )
@@ -161,6 +164,22 @@ def _intervals(leaf: Leaf, names: Mapping[str, str], experiment: Experiment) -> 
             )
         )
     return lines
+
+
+def _asked_for(level: float | None, names: Mapping[str, str], experiment: Experiment) -> list[Text]:
+    """What the intervals that were asked for hold, and how wide they are."""
+    if level is None:
+        return []
+    found = [
+        (names[each.recipe], f"{each.folds['coverage'].mean():.1%}", f"{each.folds['width'].mean():.4g}")
+        for each in experiment.scores
+    ]
+    en = ", ".join(f"those of {name} {held} (mean width {width})" for name, held, width in found)
+    zh = "，".join(f"{name} 的包含 {held}（平均宽度 {width}）" for name, held, width in found)
+    asked = f"{100 * level:.4g}"
+    return [
+        Text(f"of intervals that should hold {asked} % of the test rows, {en}", f"区间应包含 {asked}% 的测试行：{zh}")
+    ]
 
 
 def _without_probabilities(names: Mapping[str, str], experiment: Experiment) -> list[Text]:

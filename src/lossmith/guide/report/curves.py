@@ -15,23 +15,31 @@ from ...card import Text
 from ..chooser import Candidate
 from ..inputs import Array
 from ..recipes import (
+    CLASSIFIED_VECTORS,
     COSINES_OF_PAIRS,
     COSINES_OF_TRIPLETS,
     DIFFERENCES_OF_PAIRS,
     DISTANCES_OF_PAIRS,
     DISTANCES_OF_TRIPLETS,
+    EVEN_INTERVAL,
     LABEL_LOGITS,
     LABEL_PROBABILITIES,
+    LABELLED_VECTORS,
     LOG_RATE,
     LOG_SHARES,
     LOGITS,
     MEAN_AND_VARIANCE,
+    NORMAL_INTERVAL,
     ONE_LOGIT,
+    PLACED_SHARES,
+    QUANTILES,
     RECIPES,
     SCORES_OF_PAIRS,
     SHARES,
     STANDARDISED,
     TENSORS,
+    VECTORS_OF_PAIRS,
+    VECTORS_WITH_LABELS,
     Head,
 )
 from ..target import Target
@@ -73,10 +81,11 @@ class _Given:
 def curves(candidate: Candidate, target: Target, x: Array, unit: float, spread: float) -> list[Line]:
     """The candidate's lines over x. Of quantities, x is the error in the unit of the target, `unit` what the target is
     standardised with and `spread` the typical error; of shares it is the error, of classes and labels the log-odds; of
-    pairs and triplets what the loss looks at: a cosine, a distance, or the lead of the better or nearer one.
+    pairs and triplets what the loss looks at: a cosine, a distance, or the lead of the better or nearer one; of an
+    embedding the cosine to a row of the class.
     """
     lines = []
-    arguments = {name: value for name, value in candidate.arguments.items() if name != "reduction"}
+    arguments = {name: value for name, value in candidate.arguments.items() if name not in ("reduction", "on_empty")}
     for name in arguments.keys() & TENSORS:
         arguments[name] = torch.tensor(arguments[name], dtype=torch.float64).reshape(-1)
     criterion = getattr(lossmith, candidate.loss)(**arguments, reduction="none")
@@ -116,6 +125,18 @@ def _errors(given: _Given) -> Iterator[_Path]:
     yield _Path(None, lambda x: x / given.unit, loss)
 
 
+def _errors_of_quantiles(given: _Given) -> Iterator[_Path]:
+    quantiles = given.arguments["quantiles"]
+
+    def loss(error: Tensor, place: int) -> Tensor:
+        among = error.unsqueeze(1).expand(-1, len(quantiles))
+        return given.criterion(among, torch.zeros_like(error))[:, place]
+
+    for place, quantile in enumerate(quantiles):
+        label = Text(f"the output for the quantile {quantile:g}", f"{quantile:g} 分位数的输出")
+        yield _Path(label, lambda x: x / given.unit, partial(loss, place=place))
+
+
 def _errors_of_rows_with_noise(given: _Given) -> Iterator[_Path]:
     def loss(error: Tensor, noise: float) -> Tensor:
         return given.criterion(error, torch.zeros_like(error), torch.full_like(error, noise**2))
@@ -141,9 +162,10 @@ def _errors_of_a_count(given: _Given) -> Iterator[_Path]:
 
 
 def _log_odds(given: _Given, probabilities: bool = False) -> Iterator[_Path]:
-    """Of a yes or no; with pos_weight a yes and a no, of several labels those of the heaviest."""
+    """Of a yes or no; where these weigh differently a yes and a no, of several labels those of the heaviest."""
     weights = given.arguments.get("pos_weight")
     heaviest = 0 if weights is None else int(weights.argmax())
+    weighs = weights is not None or "alpha" in given.arguments
 
     def logit(x: Tensor, sign: float) -> Tensor:
         return sign * x
@@ -154,7 +176,7 @@ def _log_odds(given: _Given, probabilities: bool = False) -> Iterator[_Path]:
         among[:, heaviest] = output
         return given.criterion(among, torch.full_like(among, truth))[:, heaviest]
 
-    for truth, label in _yes_and_no(given.target, heaviest) if weights is not None else ((1.0, None),):
+    for truth, label in _yes_and_no(given.target, heaviest) if weighs else ((1.0, None),):
         sign = 2 * truth - 1
         yield _Path(label, partial(logit, sign=sign), partial(loss, truth=truth), sign)
 
@@ -207,6 +229,56 @@ def _errors_of_a_share(given: _Given, readout: Callable[..., Tensor]) -> Iterato
     yield _Path(Text(f"a row with a share of {share:.2g}", f"份额为 {share:.2g} 的样本"), logits, loss, column=0)
 
 
+def _errors_of_a_placed_share(given: _Given) -> Iterator[_Path]:
+    """One share, as what misses goes to the next place."""
+    share = typical_share(given.target)
+    truth = torch.tensor([share, 1 - share], dtype=torch.float64)
+    places = torch.arange(2, dtype=torch.float64)
+
+    def logits(x: Tensor) -> Tensor:
+        first = torch.logit((x + share).clamp(1e-6, 1 - 1e-6))
+        return torch.stack([first, torch.zeros_like(first)], dim=1)
+
+    def loss(rows: Tensor) -> Tensor:
+        return given.criterion(places, places, rows.softmax(dim=1), truth)
+
+    label = Text(
+        f"a row with a share of {share:.2g}, the rest in the next place", f"份额为 {share:.2g}、其余在相邻位置的样本"
+    )
+    yield _Path(label, logits, loss, column=0)
+
+
+# Vectors with labels
+
+
+def _cosines_to_the_class(given: _Given) -> Iterator[_Path]:
+    """A row, another of its class at this cosine, and a third of another class, at right angles to both."""
+    labels = torch.tensor([0, 0, 1])
+
+    def loss(cosine: Tensor) -> Tensor:
+        lost = []
+        for each in cosine:
+            other = torch.stack([each, (1 - each**2).clamp(min=1e-12).sqrt(), torch.zeros_like(each)])
+            batch = torch.stack([torch.eye(3, dtype=cosine.dtype)[0], other, torch.eye(3, dtype=cosine.dtype)[2]])
+            lost.append(given.criterion(batch, labels=labels) if by_name else given.criterion(batch, labels))
+        return torch.stack(lost)[:, 0]
+
+    by_name = RECIPES[given.candidate.recipe].head == VECTORS_WITH_LABELS
+    label = Text("a row of another class lies at right angles", "另一类别的样本与它垂直")
+    yield _Path(label, _as_it_is, loss)
+
+
+def _cosines_to_the_direction(given: _Given) -> Iterator[_Path]:
+    """A vector of length 1 and the directions of the classes, at right angles to each other."""
+
+    def loss(cosine: Tensor) -> Tensor:
+        logits = torch.stack([cosine, *[torch.zeros_like(cosine)] * (given.target.outputs - 1)], dim=1)
+        return given.criterion(logits, torch.zeros(len(cosine), dtype=torch.int64))
+
+    label = Text("the classifier's rows have length 1", "分类器各行的长度为 1")
+    yield _Path(label, _as_it_is, loss)
+
+
 # Pairs and triplets
 
 
@@ -215,6 +287,15 @@ def _cosines(given: _Given) -> Iterator[_Path]:
         first = torch.stack([cosine, (1 - cosine**2).clamp(min=1e-12).sqrt()], dim=1)
         second = torch.tensor([[1.0, 0.0]], dtype=cosine.dtype).expand_as(first)
         return given.criterion(first, second, torch.full_like(cosine, sign))
+
+    yield _Path(_ALIKE, _as_it_is, partial(loss, sign=1.0))
+    yield _Path(_UNLIKE, _as_it_is, partial(loss, sign=-1.0))
+
+
+def _distances_of_vectors(given: _Given) -> Iterator[_Path]:
+    def loss(distance: Tensor, sign: float) -> Tensor:
+        first = distance.unsqueeze(1)
+        return given.criterion(first, torch.zeros_like(first), torch.full_like(distance, sign))
 
     yield _Path(_ALIKE, _as_it_is, partial(loss, sign=1.0))
     yield _Path(_UNLIKE, _as_it_is, partial(loss, sign=-1.0))
@@ -253,7 +334,10 @@ def _leads_of_triplets(given: _Given) -> Iterator[_Path]:
 
 _PATHS: dict[Head, Callable[[_Given], Iterator[_Path]]] = {
     STANDARDISED: _errors,
+    EVEN_INTERVAL: _errors,
+    QUANTILES: _errors_of_quantiles,
     MEAN_AND_VARIANCE: _errors_of_rows_with_noise,
+    NORMAL_INTERVAL: _errors_of_rows_with_noise,
     LOG_RATE: _errors_of_a_count,
     ONE_LOGIT: _log_odds,
     LABEL_LOGITS: _log_odds,
@@ -261,9 +345,14 @@ _PATHS: dict[Head, Callable[[_Given], Iterator[_Path]]] = {
     LOGITS: _log_odds_of_a_class,
     LOG_SHARES: partial(_errors_of_a_share, readout=torch.log_softmax),
     SHARES: partial(_errors_of_a_share, readout=torch.softmax),
+    PLACED_SHARES: _errors_of_a_placed_share,
+    LABELLED_VECTORS: _cosines_to_the_class,
+    VECTORS_WITH_LABELS: _cosines_to_the_class,
+    CLASSIFIED_VECTORS: _cosines_to_the_direction,
     COSINES_OF_PAIRS: _cosines,
     COSINES_OF_TRIPLETS: _cosines,
     DISTANCES_OF_PAIRS: _distances,
+    VECTORS_OF_PAIRS: _distances_of_vectors,
     SCORES_OF_PAIRS: _leads,
     DIFFERENCES_OF_PAIRS: _differences,
     DISTANCES_OF_TRIPLETS: _leads_of_triplets,

@@ -17,6 +17,7 @@ from ..recipes import (
     DISTANCES_OF_TRIPLETS,
     LOG_RATE,
     RECIPES,
+    VECTORS_OF_PAIRS,
 )
 from ..record import OutOfFold
 from ..target import Target
@@ -85,7 +86,7 @@ _LOSS_IS = Text("loss of one row", "单个样本的损失")
 
 
 def _pull_is(candidate: Candidate, x: Text) -> Text:
-    if RECIPES[candidate.recipe].head.examples == 1:
+    if RECIPES[candidate.recipe].head.examples == 1 and "cosine" not in x.en:
         return Text("pull: gradient in the network's output", "拉力：对网络输出的梯度")
     return Text(f"pull: gradient in the {x.en.split(':')[0]}", f"拉力：对{x.zh.split('：')[0]}的梯度")
 
@@ -100,6 +101,8 @@ def _actual(choice: Choice, candidate: Candidate) -> Array | None:
             return None
         values = np.asarray(found.values)
         return np.asarray(((np.median(values, axis=0) - values) / _units(choice)).ravel())
+    if found.kind == "embedding":
+        return None  # vectors of different folds can't be compared
     if found.kind == "numbers":
         return np.asarray((-out.residuals / _units(choice)).ravel())
     if found.kind == "distributions":
@@ -116,7 +119,7 @@ def _seen_by(candidate: Candidate, found: Target, out: OutOfFold) -> Array:
     head = RECIPES[candidate.recipe].head
     if head in (COSINES_OF_PAIRS, COSINES_OF_TRIPLETS):
         return np.asarray(out.predicted.ravel())
-    if head == DISTANCES_OF_PAIRS:
+    if head in (DISTANCES_OF_PAIRS, VECTORS_OF_PAIRS):
         return np.asarray(-out.predicted[:, 0])
     if found.kind == "triplets":
         return np.asarray(out.predicted[:, 0] - out.predicted[:, 1])
@@ -141,6 +144,8 @@ def _grid(choice: Choice, candidate: Candidate, actual: Array | None) -> tuple[A
             return np.linspace(-0.999, 0.999, POINTS), title
         reach = 3.0 if actual is None else max(3.0, float(np.quantile(np.abs(actual), 0.99)))
         return np.linspace(0.0 if title.en == "distance" else -reach, reach, POINTS), title
+    if found.kind == "embedding":
+        return np.linspace(-0.999, 0.999, POINTS), Text("cosine: to a row of its class", "余弦：与同类样本之间")
     low, high = (-5.0, 5.0) if actual is None else np.quantile(actual, [0.01, 0.99]).clip(-8.0, 8.0)
     odds = Text("log-odds given to the right answer", "赋予正确答案的对数几率")
     return np.linspace(min(low, -5.0), max(high, 5.0), POINTS), odds
@@ -204,7 +209,7 @@ def _looked_at(candidate: Candidate) -> Text:
     head = RECIPES[candidate.recipe].head
     if head in (COSINES_OF_PAIRS, COSINES_OF_TRIPLETS):
         return Text("cosine", "余弦")
-    if head == DISTANCES_OF_PAIRS:
+    if head in (DISTANCES_OF_PAIRS, VECTORS_OF_PAIRS):
         return Text("distance", "距离")
     if head == DISTANCES_OF_TRIPLETS:
         return Text("lead: distance of the negative − of the positive", "领先：负例的距离 − 正例的距离")

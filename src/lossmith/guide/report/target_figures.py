@@ -10,7 +10,14 @@ from ...card import Language, Text
 from ..chooser import Choice
 from ..inputs import Array
 from ..pairs import KINDS
-from ..recipes import COSINES_OF_PAIRS, COSINES_OF_TRIPLETS, DISTANCES_OF_PAIRS, DISTANCES_OF_TRIPLETS, RECIPES
+from ..recipes import (
+    COSINES_OF_PAIRS,
+    COSINES_OF_TRIPLETS,
+    DISTANCES_OF_PAIRS,
+    DISTANCES_OF_TRIPLETS,
+    RECIPES,
+    VECTORS_OF_PAIRS,
+)
 from ..record import OutOfFold
 from .panel import (
     ERROR,
@@ -232,7 +239,7 @@ def _told_apart(choice: Choice, out: OutOfFold, language: Language) -> Panel:
         no, yes = map(str, found.classes)
         names = Text(yes, yes), Text(no, no)
     head = RECIPES[choice.recommended.recipe].head
-    if head in (DISTANCES_OF_PAIRS, DISTANCES_OF_TRIPLETS):
+    if head in (DISTANCES_OF_PAIRS, VECTORS_OF_PAIRS, DISTANCES_OF_TRIPLETS):
         what, values = Text("distance", "距离"), -values
     elif head in (COSINES_OF_PAIRS, COSINES_OF_TRIPLETS):
         what = Text("cosine", "余弦")
