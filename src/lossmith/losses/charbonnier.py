@@ -200,6 +200,7 @@ CARD = Card(
                 "or divide the images by 255.",
                 "eps 以目标的单位计。图像取值 0 到 255 时默认值不起作用：应写 eps=0.255，或把图像除以 255。",
             ),
+            rule="unscaled-regression-target",
         ),
         Trap(
             "charbonnier-variants",

@@ -375,6 +375,7 @@ CARD = Card(
                 "前两者弄反时不会报错，损失照样下降，学到的却是把相似的推开。论文的约定写 labels='hadsell'，"
                 "1 与 0 写 labels='binary'。",
             ),
+            rule="target-not-plus-minus-one",
         ),
         Trap(
             "contrastive-margin-unit",
@@ -420,6 +421,7 @@ CARD = Card(
                 "因此输出全为同一向量的网络（ReLU 失活、权重为零）会停在原处。应更换初始权重；"
                 "eps=1e-6 会给所有这样的样本对同一个方向。",
             ),
+            rule="embeddings-collapsed",
         ),
         Trap(
             "contrastive-collapse",
@@ -428,6 +430,7 @@ CARD = Card(
                 "Every batch needs dissimilar pairs that are within the margin.",
                 "若只有相似对，对所有输入输出同一个向量就是完美解，损失为 0。每个批次都需要落在间隔以内的不相似对。",
             ),
+            rule="embeddings-collapsed",
         ),
     ),
     stability=Text(

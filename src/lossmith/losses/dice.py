@@ -264,6 +264,7 @@ CARD = Card(
                 "图像中没有该类时：损失为 $1 - s/(P + s)$，P 为预测之和。smooth=1e-5 时，百分之一个像素的预测损失即为 "
                 "0.999，smooth=1 时为 0.0099；smooth=0 且双方皆空时为 NaN。batch=True 使空区域变少，mask= 可将其排除。",
             ),
+            rule="no-positive-pixel",
         ),
         Trap(
             "dice-smooth-small",
@@ -282,6 +283,7 @@ CARD = Card(
                 "前面加了 softmax，等于做了两次。二分类时预测值不超过 0.731，完美的区域也要付出 0.27。"
                 "应传入 logits，或写 activation=None。",
             ),
+            rule="softmax-into-cross-entropy",
         ),
         one_class("dice"),
         Trap(

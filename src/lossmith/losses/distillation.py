@@ -408,6 +408,7 @@ CARD = Card(
                 "未分离的教师也会得到梯度，并向学生靠拢，其激活值还会为此一直占用内存。"
                 "应在 torch.no_grad() 下并以 eval 模式运行教师：开着 dropout，它的输出前后矛盾。",
             ),
+            rule="teacher-not-detached",
         ),
         Trap(
             "distillation-probabilities",
@@ -419,6 +420,7 @@ CARD = Card(
                 "完全确信的教师给自己的类别 0.155，给其余类别 0.094。"
                 "传入对数概率则无妨：softmax 看不到所有 logits 共有的常数。",
             ),
+            rule="softmax-into-cross-entropy",
         ),
         Trap(
             "distillation-temperature-squared",
@@ -471,6 +473,7 @@ CARD = Card(
                 "them, or nothing is, since it has no gradient. The student comes first.",
                 "学生与教师形状相同，写反也能运行：有标签时训练的是教师；教师没有梯度时则什么也没训练。学生应在前。",
             ),
+            rule="swapped-arguments",
         ),
         Trap(
             "distillation-class-order",

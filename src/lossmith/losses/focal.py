@@ -316,6 +316,7 @@ CARD = Card(
                 "前面加了 softmax，等于做了两次：10 类时概率不超过 0.232，$(1 - p)^2$ 不会低于 0.59。"
                 "应直接传入 logits。",
             ),
+            rule="softmax-into-cross-entropy",
         ),
         Trap(
             "focal-not-probabilities",
@@ -346,6 +347,7 @@ CARD = Card(
                 "标签应为 0 到 C - 1 的整数，不带类别维，与 CrossEntropyLoss 相同；"
                 "与输入同形状的浮点目标会被当作概率。",
             ),
+            rule="index-target-invalid",
         ),
     ),
     stability=Text(

@@ -324,6 +324,7 @@ CARD = Card(
                 "若一批中同一样本或同一标题出现多次，它们会互为负样本：出现 k 次的标题，损失最低只能到 $\\log k$。"
                 "应给出 labels=（同组取同一整数），或采样时避免重复。",
             ),
+            rule="repeated-keys",
         ),
         Trap(
             "info-nce-not-normalised",
@@ -334,6 +335,7 @@ CARD = Card(
                 "normalize=False 时相似度是任意长度向量的内积；再除以 0.07 的温度，100 以上的内积会使 softmax 变成 "
                 "one-hot，梯度消失，或由最长的键主导。除非编码器输出已是单位向量，否则应保持 normalize=True。",
             ),
+            rule="vectors-not-normalised",
         ),
         Trap(
             "info-nce-criterion-parameters",

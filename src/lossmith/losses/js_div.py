@@ -296,6 +296,7 @@ CARD = Card(
                 "input 应为对数概率，target 应为概率（或写 log_target=True 传入对数概率）。"
                 "传入 logits 时，只要有一个大于 0 就会报错，否则得到没有意义的数。应写 log_softmax(logits, dim=1)。",
             ),
+            rule="kl-input-not-log",
         ),
         Trap(
             "js-div-mean-reduction",
@@ -306,6 +307,7 @@ CARD = Card(
                 "默认的 mean 按元素个数平均，多除了 C：1000 个类别时，毫无重叠的两个分布显示为 0.0007 而不是 0.69。"
                 '应写 reduction="batchmean"，(N, T, C) 先展平为 (N T, C)。',
             ),
+            rule="kl-mean-reduction",
         ),
         Trap(
             "js-div-beta-of-the-target",

@@ -174,6 +174,7 @@ CARD = Card(
                 "应把预测与目标都除以噪声的尺度 s，即 lossmith.suggest.robust_scale(residuals)，"
                 "并把损失乘以 s * s，以便在 0 附近仍为平方误差的一半。",
             ),
+            rule="unscaled-regression-target",
         ),
         Trap(
             "log-cosh-by-hand",

@@ -321,6 +321,7 @@ CARD = Card(
                 "同一标题或图像在一批中出现两次时，会被同时要求靠近与远离。应给出 labels=（同组取同一整数），"
                 "这样的对便不计入。",
             ),
+            rule="repeated-keys",
         ),
     ),
     stability=Text(

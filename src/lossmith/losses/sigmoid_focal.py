@@ -288,6 +288,7 @@ CARD = Card(
                 "前面再加 sigmoid 就成了两次：概率只能落在 0.5 与 0.731 之间，易分的负样本永远不算易分"
                 "（$p^2 \\ge 0.25$），该损失失去意义。应直接传入 logits。",
             ),
+            rule="sigmoid-into-bce-with-logits",
         ),
         Trap(
             "sigmoid-focal-mean",
@@ -325,6 +326,7 @@ CARD = Card(
                 "与 torchvision 一样，0 到 1 以外的目标也会被接受，损失可无限下降：用 -1 标记应忽略的锚框，会产生永不"
                 "消退的拉力。应写 mask=(target >= 0)。",
             ),
+            rule="target-not-in-unit-interval",
         ),
     ),
     stability=Text(

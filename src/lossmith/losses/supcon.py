@@ -279,6 +279,7 @@ CARD = Card(
                 "标签只出现一次的行不计入均值：1000 类中随机取 256 个样本，77% 的行如此；若一批中没有任何同类对，"
                 "结果为 NaN（见 on_empty）。应让每个标签有多个样本，或为每个样本提供两个视图。",
             ),
+            rule="loss-not-finite",
         ),
         Trap(
             "supcon-loss-floor",

@@ -16,6 +16,7 @@ from ..loops.pairwise import Numbers, Steps, distance, full_precision, pairwise,
 from ..overrides import overridable
 from ..reduction import Normalizer, plan
 from ..reduction import reduce as reduced
+from .mined_triplet_margin import Miner, check_average, check_mining, mined_triplet_margin_loss
 
 
 @formula
@@ -196,16 +197,25 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
 
     Args:
         margin, p, eps, swap, size_average, reduce, reduction, squared, normalize: as the function's.
+        miner: with one, the Module takes embeddings and labels, mines the triplets and is
+            :func:`lossmith.functional.mined_triplet_margin_loss` with this miner: of Euclidean distances, without
+            eps and swap.
+        average: what the mean of mined triplets divides by, as there.
         normalizer, on_empty: defaults for each call; a call may give its own.
 
     >>> import torch, lossmith
     >>> anchor, positive, negative = torch.tensor([[0.0], [1.0], [5.0]])
     >>> lossmith.TripletMarginLoss(margin=3.5, swap=True)(anchor, positive, negative)  # 1 - 4 + 3.5
     tensor(0.5000)
+    >>> embeddings, labels = torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([0, 0, 1])
+    >>> lossmith.TripletMarginLoss(margin=3.5, miner="batch_hard")(embeddings, labels)  # of 1 - 5 + 3.5, 1 - 4 + 3.5
+    tensor(0.5000)
     """
 
     squared: bool = False
     normalize: bool = False
+    miner: Miner | None = None
+    average: str = "triplets"
 
     def __init__(
         self,
@@ -219,30 +229,58 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
         *,
         squared: bool = False,
         normalize: bool = False,
+        miner: Miner | None = None,
+        average: str = "triplets",
         normalizer: Normalizer = None,
         on_empty: str = "nan",
     ) -> None:
-        check_margin(type(self).__name__, margin)
-        check_norm(type(self).__name__, p)
+        name = type(self).__name__
+        check_margin(name, margin)
+        check_norm(name, p)
+        if miner is not None:
+            check_mining(name, miner, margin)
+            check_average(name, average)
+            if p != 2 or swap:
+                raise ValueError(
+                    f"{name}: p is {p!r} and swap {swap!r}, but triplets are mined by Euclidean distances from the "
+                    f"anchor; write p=2 and swap=False, or mine with lossmith.mining and give the three vectors"
+                )
         super().__init__(margin, p, eps, swap, size_average, reduce, reduction)
-        self.squared, self.normalize = squared, normalize
+        self.squared, self.normalize, self.miner, self.average = squared, normalize, miner, average
         self._settle(normalizer, on_empty)
 
     def extra_repr(self) -> str:
         asked = [f"{name}=True" for name in ("squared", "normalize") if getattr(self, name)]
+        if self.miner is not None:
+            asked += [f"miner={self.miner!r}", f"average={self.average!r}"]
         return ", ".join([*asked, *filter(None, [super().extra_repr()])])
 
     def forward(
         self,
         anchor: Tensor,
         positive: Tensor,
-        negative: Tensor,
+        negative: Tensor | None = None,
         *,
         sample_weight: Tensor | None = None,
         mask: Tensor | None = None,
         normalizer: Normalizer = None,
         on_empty: str | None = None,
     ) -> Tensor:
+        reduction = self._reduction(sample_weight, mask, normalizer, on_empty)
+        if self.miner is not None:
+            if negative is not None:
+                raise TypeError(
+                    f"{type(self).__name__}: three tensors are given, but with miner={self.miner!r} it takes embeddings "
+                    f"and labels; write criterion(embeddings, labels), or leave out the miner"
+                )
+            return mined_triplet_margin_loss(
+                anchor, positive, self.miner, self.margin, self.squared, self.normalize, self.average, **reduction
+            )
+        if negative is None:
+            raise TypeError(
+                f"{type(self).__name__}: anchor and positive are given, but no negative; write "
+                f"criterion(anchor, positive, negative), or miner='semi_hard' to mine from embeddings and labels"
+            )
         return triplet_margin_loss(
             anchor,
             positive,
@@ -253,7 +291,7 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
             self.swap,
             squared=self.squared,
             normalize=self.normalize,
-            **self._reduction(sample_weight, mask, normalizer, on_empty),
+            **reduction,
         )
 
 
@@ -360,6 +398,7 @@ CARD = Card(
                 "从第一步起就只用最难的负样本，所有嵌入可能坍缩到一点：此时所有距离都为 0，损失停在 margin 不动。"
                 "应先用半难负样本或更小的学习率，并留意损失是否停在 m。",
             ),
+            rule="embeddings-collapsed",
         ),
         Trap(
             "triplet-margin-mean-of-easy",
@@ -402,6 +441,7 @@ CARD = Card(
                 "what is alike is pushed apart.",
                 "参数顺序为锚点、正样本、负样本。后两者写反时损失照样下降，学到的却是把相似样本推开。",
             ),
+            rule="swapped-arguments",
         ),
         Trap(
             "triplet-margin-eps",

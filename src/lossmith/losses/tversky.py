@@ -328,6 +328,7 @@ def one_class(short: str) -> Trap:
             "单类别输出与 0、1 标签不能搭配：单个得分的 softmax 恒为 1。应写 "
             'activation="sigmoid" 与 target.unsqueeze(1)。',
         ),
+        rule="single-logit-cross-entropy",
     )
 
 
@@ -429,6 +430,7 @@ CARD = Card(
                 "半个像素的预测损失即为 1；smooth=1 时为 0.2；smooth=0 且没有任何预测时为 NaN。"
                 "batch=True 使空区域变少，mask= 可将其排除。",
             ),
+            rule="no-positive-pixel",
         ),
         Trap(
             "tversky-smooth",

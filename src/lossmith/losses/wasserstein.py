@@ -505,6 +505,7 @@ CARD = Card(
                 "一个分布的样本沿最后一维排列。网络输出的 (N, 1) 是 N 个各含一个样本的分布："
                 "目标为 (N, 1) 时等于 L1Loss，目标为 (N) 时每一行都被拉向全部目标的中位数。应写 input.squeeze(1)。",
             ),
+            rule="outer-broadcast",
         ),
         Trap(
             "wasserstein-power-or-root",

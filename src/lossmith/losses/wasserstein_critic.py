@@ -240,6 +240,7 @@ CARD = Card(
                 "评论网络最小化 fake - real，因此真实样本得分高；生成器最小化 -critic(fake).mean()。"
                 "若原代码用 real - fake，评论网络的符号相反，两处须一起改，否则生成器会远离数据。",
             ),
+            rule="swapped-arguments",
         ),
         Trap(
             "wasserstein-critic-sigmoid",
@@ -248,6 +249,7 @@ CARD = Card(
                 "it out.",
                 "评分可取任意实数。评论网络末端若有 sigmoid，评分受限且梯度消失，应去掉。",
             ),
+            rule="critic-squashed",
         ),
         Trap(
             "wasserstein-critic-fake-not-detached",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from ..card import Text
 from ..rule import Call, Known, Numbers, Site
@@ -25,6 +26,58 @@ ACTIVATIONS = frozenset(
 """Their results are neither probabilities nor logarithms of them."""
 MAY_BE_NEGATIVE = LAYERS | {"tanh", "logsigmoid", "log_softmax"}
 """A plain log is not among them: softplus is written with it."""
+
+
+# ----- what a loss does itself -----
+
+OVERLAP = ("dice_loss", "tversky_loss")
+"""They have an argument that says what they apply to their input."""
+DIVERGENCES = ("kl_div", "js_div")
+TAKE_SOFTMAX = ("cross_entropy", "ctc_loss_with_logits", "focal_loss", "distillation_loss")
+TAKE_SIGMOID = (
+    *("binary_cross_entropy_with_logits", "multilabel_soft_margin_loss", "soft_margin_loss"),
+    "sigmoid_focal_loss",
+)
+_OWN = dict.fromkeys(TAKE_SOFTMAX, "softmax") | dict.fromkeys(TAKE_SIGMOID, "sigmoid")
+
+
+def own_activation(loss: str, settings: Mapping[str, Any]) -> str:
+    """What a loss applies to its input itself: softmax or sigmoid; empty if nothing, and `?` where source does not tell
+    it.
+    """
+    if loss in OVERLAP:
+        activation = settings.get("activation", ...)
+        return "?" if activation is ... else activation or ""
+    return _OWN.get(loss, "")
+
+
+def score_arguments(loss: str) -> tuple[str, ...]:
+    """The arguments that are logits, or whatever a loss takes in their place."""
+    if loss == "ctc_loss_with_logits":
+        return ("logits",)
+    return ("input", "teacher") if loss == "distillation_loss" else ("input",)
+
+
+def before_own(
+    activation: str, operations: Collection[str]
+) -> tuple[Callable[[Call], Text | None], Callable[[Site], Text | None]]:
+    """Judges a call, and a place in the source, of a loss that applies this itself, by the operation that made its
+    scores.
+    """
+
+    def at_once(call: Call) -> Text | None:
+        if own_activation(call.loss, call.arguments) != activation:
+            return None
+        found = (comes_from(argument, operations)(call) for argument in score_arguments(call.loss))
+        return next((text for text in found if text is not None), None)
+
+    def in_source(site: Site) -> Text | None:
+        if own_activation(site.loss, site.settings) != activation:
+            return None
+        found = (is_written(argument, operations)(site) for argument in score_arguments(site.loss))
+        return next((text for text in found if text is not None), None)
+
+    return at_once, in_source
 
 
 # ----- the last operation -----

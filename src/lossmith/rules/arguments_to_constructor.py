@@ -14,6 +14,20 @@ SETTINGS_FIRST = (
     "ctc_loss",
     "ctc_loss_with_logits",
     "triplet_margin_loss",
+    "arcface_loss",
+    "contrastive_loss",
+    "cosface_loss",
+    "distillation_loss",
+    "focal_loss",
+    "info_nce_loss",
+    "js_div",
+    "mined_triplet_margin_loss",
+    "quantile_loss",
+    "siglip_loss",
+    "sigmoid_focal_loss",
+    "supcon_loss",
+    "tversky_loss",
+    "wasserstein_loss",
 )
 """Their constructors take weights or numbers by position, which may be variables."""
 

@@ -8,7 +8,9 @@ from ..losses import all_losses
 from ..rule import Call, Numbers, Rule, Values
 
 HALF = (torch.float16, torch.bfloat16)
-TWO_SIDED = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+TWO_SIDED = (
+    *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "quantile_loss", "log_cosh_loss", "charbonnier_loss"),
+)
 """Where a number far below 0 is as bad as one far above. Logits are masked by -inf and by the least number there is."""
 
 

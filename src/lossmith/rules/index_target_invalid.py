@@ -8,10 +8,15 @@ from torch import Tensor
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
 from ..watch.statistics import numbers as read
+from ._evidence import OVERLAP
 from ._sequences import is_ctc, scores_of, sequences
 
-LABELS = ("cross_entropy", "nll_loss", "multi_margin_loss")
-"""One label a row."""
+LABELS = ("cross_entropy", "nll_loss", "multi_margin_loss", "focal_loss", "distillation_loss", *OVERLAP)
+"""One label a row, or pixel."""
+VECTORS = ("arcface_loss", "cosface_loss")
+"""One label a vector, of as many classes as there are class vectors."""
+PROBABILITIES_TOO = ("cross_entropy", "focal_loss", *OVERLAP)
+"""Their targets may have the input's shape."""
 
 
 def _at_once(call: Call) -> Text | None:
@@ -30,15 +35,14 @@ def _at_once(call: Call) -> Text | None:
         )
     if scores.dim() == 0:
         return None
-    dim = call.class_dim() or 0
-    labels = (*scores.shape[:dim], *scores.shape[dim + 1 :])
+    labels = _shape_of_labels(call)
     whole = not target.is_floating_point() and target.dtype != torch.bool
     if target.shape == labels and not whole:
         return Text(
             f"the target {given} has the shape of labels, but not an integer dtype",
             f"目标为 {given}，形状是标签的形状，但不是整数类型",
         )
-    if scores.dim() > 1 and target.shape == scores.shape and (whole or call.loss != "cross_entropy"):
+    if scores.dim() > 1 and target.shape == scores.shape and (whole or call.loss not in PROBABILITIES_TOO):
         return Text(
             f"the target {given} has the input's shape, as one-hot rows have; labels would be {labels}",
             f"目标为 {given}，与输入同形，像是 one-hot；标签的形状应为 {labels}",
@@ -51,11 +55,27 @@ def _at_once(call: Call) -> Text | None:
     return None
 
 
+def _shape_of_labels(call: Call) -> tuple[int, ...]:
+    shape: torch.Size = call.arguments["input"].shape
+    dim = len(shape) - 1 if call.loss in VECTORS else call.class_dim() or 0
+    return (*shape[:dim], *shape[dim + 1 :])
+
+
+def _classes(call: Call) -> int:
+    if call.loss in VECTORS:
+        return int(call.arguments["linear_weight"].shape[0])
+    scores: Tensor = scores_of(call) if is_ctc(call) else call.arguments["input"]
+    return scores.shape[call.class_dim() or 0]
+
+
 def _applies(call: Call) -> bool:
     if is_ctc(call):
         return sequences(call) is not None
-    target: Tensor = call.arguments["target"]
-    return not target.is_floating_point() and not target.is_complex() and call.arguments["input"].dim() > 0
+    target, input = call.arguments["target"], call.arguments["input"]
+    if target is None or target.is_floating_point() or target.is_complex() or input.dim() == 0:
+        return False
+    # of several classes at once, or one-hot
+    return call.loss not in OVERLAP or target.shape != input.shape
 
 
 def _least(call: Call) -> Tensor:
@@ -82,8 +102,7 @@ def _counted(call: Call, hidden: float) -> Tensor:
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
     least, greatest = numbers["least"], numbers["greatest"]
-    scores = scores_of(call) if is_ctc(call) else call.arguments["input"]
-    classes = scores.shape[call.class_dim() or 0]
+    classes = _classes(call)
     sets = call.loss == "multilabel_margin_loss"
     if sets and least >= 0 and greatest <= 1 and classes > 2:
         return Text(
@@ -102,7 +121,7 @@ RULE = Rule(
     code="LM201",
     name="index-target-invalid",
     severity="error",
-    losses=(*LABELS, "multilabel_margin_loss", "ctc_loss", "ctc_loss_with_logits"),
+    losses=(*LABELS, *VECTORS, "multilabel_margin_loss", "ctc_loss", "ctc_loss_with_logits"),
     what=Text(
         "The target does not hold class labels as the loss reads them: out of range, floats, one-hot or multi-hot.",
         "目标不是损失所要求的类别标签：越界、浮点、one-hot 或 multi-hot。",
@@ -121,10 +140,11 @@ RULE = Rule(
     evidence=Text(
         "At run time: dtype and shape of the target of a call that raised; the least and greatest label of the batch, "
         "without ignore_index, padding and what is masked; for multilabel_margin_loss, of three classes or more, rows "
-        "of 0 and 1 without a -1. Class probabilities are a legal target of cross_entropy and are not looked at.",
+        "of 0 and 1 without a -1. Probabilities are a legal target of cross_entropy, focal, Dice and Tversky losses "
+        "and are not looked at.",
         "运行时看：报错的调用中目标的 dtype 与形状；一个批次中标签的最小值与最大值（不计 ignore_index、"
         "填充与被掩蔽的部分）；对于 multilabel_margin_loss，类别不少于 3 时，看各行是否只有 0 与 1 而没有 -1。"
-        "cross_entropy 的概率目标是合法的，不作检查。",
+        "cross_entropy、focal、Dice 与 Tversky 的概率目标是合法的，不作检查。",
     ),
     fix=Text(
         "Write target.long() for floats, target.argmax(1) for one-hot rows, target.squeeze(1) for (N, 1), target - 1 "

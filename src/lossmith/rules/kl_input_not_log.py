@@ -3,7 +3,7 @@
 from ..card import Text
 from ..rule import Call, Rule, Values
 from ..watch.statistics import maximum
-from ._evidence import ACTIVATIONS, LAYERS, PROBABILITIES, above_logarithms, comes_from, is_written
+from ._evidence import ACTIVATIONS, DIVERGENCES, LAYERS, PROBABILITIES, above_logarithms, comes_from, is_written
 
 _NO_LOGARITHM = PROBABILITIES | LAYERS | ACTIVATIONS | {"one_hot"}
 
@@ -18,10 +18,10 @@ RULE = Rule(
     code="LM113",
     name="kl-input-not-log",
     severity="error",
-    losses=("kl_div",),
+    losses=DIVERGENCES,
     what=Text(
-        "kl_div is given probabilities or logits as input, which holds log-probabilities.",
-        "把概率或 logits 传给 kl_div 的 input，而它应为对数概率。",
+        "kl_div or js_div is given probabilities or logits as input, which holds log-probabilities.",
+        "把概率或 logits 传给 kl_div 或 js_div 的 input，而它应为对数概率。",
     ),
     why=Text(
         "Given probabilities, a perfect prediction of 5 equal classes costs -1.81 instead of 0, and the least loss "

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..card import Text
 from ..rule import Call, Rule, Site
+from ._evidence import DIVERGENCES
 
 _SEEN = Text("reduction is 'mean', the default", "reduction 为默认值 'mean'")
 
@@ -26,10 +27,10 @@ RULE = Rule(
     code="LM115",
     name="kl-mean-reduction",
     severity="warning",
-    losses=("kl_div",),
+    losses=DIVERGENCES,
     what=Text(
-        "kl_div is averaged over all elements, reduction='mean', instead of over the rows.",
-        "kl_div 按元素取平均（reduction='mean'），而不是按行取平均。",
+        "kl_div or js_div is averaged over all elements, reduction='mean', instead of over the rows.",
+        "kl_div 或 js_div 按元素取平均（reduction='mean'），而不是按行取平均。",
     ),
     why=Text(
         "The divergence of a row is the sum over its classes, so the mean is C times too small: with 1000 classes a "

@@ -3,7 +3,7 @@
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Site, Values
 from ..watch.statistics import maximum, minimum
-from ._evidence import ABOVE_LOGARITHMS, LAYERS, LOGARITHMS, PROBABILITIES, comes_from, is_written
+from ._evidence import ABOVE_LOGARITHMS, DIVERGENCES, LAYERS, LOGARITHMS, PROBABILITIES, comes_from, is_written
 
 _BELOW_PROBABILITIES = -1e-3
 
@@ -41,10 +41,10 @@ RULE = Rule(
     code="LM114",
     name="kl-target-not-probability",
     severity="error",
-    losses=("kl_div",),
+    losses=DIVERGENCES,
     what=Text(
-        "kl_div is given logarithms or logits as target, or probabilities with log_target=True.",
-        "kl_div 的目标是对数概率或 logits，或者写了 log_target=True 却传入概率。",
+        "kl_div or js_div is given logarithms or logits as target, or probabilities with log_target=True.",
+        "kl_div 或 js_div 的目标是对数概率或 logits，或者写了 log_target=True 却传入概率。",
     ),
     why=Text(
         "Logarithms as probabilities give NaN. Probabilities as logarithms are taken for exp(p), 1 to 2.72 for every "

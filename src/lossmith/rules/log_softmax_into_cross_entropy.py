@@ -2,33 +2,39 @@
 
 from ..card import Text
 from ..rule import Call, Rule, Site
-from ._evidence import along_classes, given, last_operation
+from ._evidence import OVERLAP, TAKE_SOFTMAX, along_classes, given, last_operation, own_activation, score_arguments
 
 
 def _at_once(call: Call) -> Text | None:
-    argument = "logits" if "logits" in call.arguments else "input"
-    origin = call.origin(argument)
-    if origin is None or origin.op != "log_softmax" or not origin.whole or along_classes(call, argument) is False:
+    if own_activation(call.loss, call.arguments) != "softmax":
         return None
-    return last_operation(argument, "log_softmax")
+    for argument in score_arguments(call.loss):
+        origin = call.origin(argument)
+        if origin is None or origin.op != "log_softmax" or not origin.whole or along_classes(call, argument) is False:
+            continue
+        return last_operation(argument, "log_softmax")
+    return None
 
 
 def _in_source(site: Site) -> Text | None:
-    argument = "logits" if "logits" in site.arguments else "input"
-    known = given(site, argument)
-    if known.op != "log_softmax" or known.settings.get("dim") == 0:
+    if own_activation(site.loss, site.settings) != "softmax":
         return None
-    return last_operation(argument, "log_softmax")
+    for argument in score_arguments(site.loss):
+        known = given(site, argument)
+        if known.op == "log_softmax" and known.settings.get("dim") != 0:
+            return last_operation(argument, "log_softmax")
+    return None
 
 
 RULE = Rule(
     code="LM102",
     name="log-softmax-into-cross-entropy",
     severity="info",
-    losses=("cross_entropy", "ctc_loss_with_logits"),
+    losses=(*TAKE_SOFTMAX, *OVERLAP),
     what=Text(
-        "Log-probabilities from a log_softmax are given to a cross-entropy, which takes a log_softmax itself.",
-        "把 log_softmax 输出的对数概率传给交叉熵，而它自己就会做 log_softmax。",
+        "Log-probabilities from a log_softmax are given to a loss that takes the softmax itself, such as "
+        "cross_entropy.",
+        "把 log_softmax 输出的对数概率传给自己就会做 softmax 的损失，如 cross_entropy。",
     ),
     why=Text(
         "The log_softmax of log-probabilities is themselves: loss and gradient stay the same. It costs one more pass "

@@ -3,10 +3,16 @@
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
 from ..watch.statistics import maximum, minimum
-from ._evidence import ACTIVATIONS, LAYERS, LOGARITHMS, comes_from, is_written
+from ._evidence import ACTIVATIONS, LAYERS, LOGARITHMS, OVERLAP, before_own, own_activation
+
+_at_once, _in_source = before_own("", LAYERS | ACTIVATIONS | LOGARITHMS)
 
 # what mixes probabilities may round to a little more than 1
 SLACK = 0.01
+
+
+def _applies(call: Call) -> bool:
+    return own_activation(call.loss, call.arguments) == ""
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -23,10 +29,10 @@ RULE = Rule(
     code="LM109",
     name="logits-into-bce",
     severity="error",
-    losses=("binary_cross_entropy",),
+    losses=("binary_cross_entropy", *OVERLAP),
     what=Text(
-        "Logits are given to binary_cross_entropy, which takes probabilities.",
-        "把 logits 传给 binary_cross_entropy，而它要的是概率。",
+        "Logits are given to a loss that takes probabilities: binary_cross_entropy, or Dice with activation=None.",
+        "把 logits 传给要求概率的损失：binary_cross_entropy，或 activation=None 的 Dice。",
     ),
     why=Text(
         "The first number outside of 0 to 1 raises an error on the CPU and stops the GPU (NaN with lossmith). While "
@@ -43,8 +49,8 @@ RULE = Rule(
         "源码中看调用前的最后一个运算。softmax 的一列是概率。",
     ),
     fix=Text(
-        "Take BCEWithLogitsLoss on the logits.",
-        "对 logits 使用 BCEWithLogitsLoss。",
+        "Take BCEWithLogitsLoss on the logits; for Dice and Tversky write activation='sigmoid' or 'softmax'.",
+        "对 logits 使用 BCEWithLogitsLoss；Dice 与 Tversky 写 activation='sigmoid' 或 'softmax'。",
     ),
     bad="""\
 import torch
@@ -66,7 +72,7 @@ for _ in range(4):
     loss = criterion(model(torch.randn(8, 4)), torch.randint(2, (8, 1)).float())
     loss.backward()
 """,
-    at_once=comes_from("input", LAYERS | ACTIVATIONS | LOGARITHMS),
-    values=Values({"minimum": minimum("input"), "maximum": maximum("input")}, _says, batches=1),
-    in_source=is_written("input", LAYERS | ACTIVATIONS | LOGARITHMS),
+    at_once=_at_once,
+    values=Values({"minimum": minimum("input"), "maximum": maximum("input")}, _says, batches=1, applies=_applies),
+    in_source=_in_source,
 )

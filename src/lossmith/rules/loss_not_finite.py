@@ -36,13 +36,28 @@ def _result(call: Call) -> Tensor:
     return call.result.detach()
 
 
+PAIRED = {"supcon_loss": "target", "mined_triplet_margin_loss": "target", "info_nce_loss": "labels"}
+"""Losses of vectors and the labels by which they are paired."""
+
+
 def _counted(call: Call) -> Tensor:
-    """How many labels are not ignored; 1 where there are none to ignore."""
+    """How many labels are not ignored, or occur again where they make pairs; 1 where neither is asked."""
+    labels = call.arguments.get(PAIRED.get(call.loss, ""))
+    if isinstance(labels, Tensor) and call.arguments.get("keys") is None:
+        return _again(labels, call.arguments["mask"])
     target = call.arguments.get("target")
     if not isinstance(target, Tensor) or "ignore_index" not in call.arguments or target.is_floating_point():
         return torch.ones(())
     ignored: int = call.arguments["ignore_index"]
     return (target != ignored).sum()
+
+
+def _again(labels: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is not None and labels.numel() > 0:
+        alone = labels.amin() - 1 - torch.arange(len(labels), device=labels.device)
+        labels = torch.where(mask, labels, alone)
+    labels = labels.sort().values
+    return (labels[1:] == labels[:-1]).sum()
 
 
 def _applies(call: Call) -> bool:
@@ -62,6 +77,11 @@ def _cause(call: Call, numbers: Numbers) -> Text:
     operands = _operands(call)
     if any(call.arguments[name].numel() == 0 for name in operands):
         return Text("for an operand has no elements: the mean is 0/0", "因为有操作数不含任何元素：均值为 0/0")
+    if numbers["counted"] == 0 and call.loss in PAIRED:
+        return Text(
+            "for no label of the batch occurs twice: there is no pair, and the mean is 0/0",
+            "因为批内没有任何标签出现两次：没有同类样本对，均值为 0/0",
+        )
     if numbers["counted"] == 0:
         return Text(
             "for every label is ignored: the mean is 0/0, with a gradient of 0",
@@ -105,10 +125,11 @@ RULE = Rule(
     fix=Text(
         "Look where the named operand is made (torch.autograd.set_detect_anomaly(True) names the operation); log of a "
         "softmax is log_softmax; standardise targets; for batches in which nothing counts write lossmith's "
-        'on_empty="zero".',
+        'on_empty="zero"; for losses of pairs draw several samples of a label.',
         "检查所指操作数的来历（torch.autograd.set_detect_anomaly(True) 会指出运算）；"
         "对 softmax 取对数应写 log_softmax；"
-        '目标应标准化；可能没有任何有效样本的批次，用 lossmith 的 on_empty="zero"。',
+        '目标应标准化；可能没有任何有效样本的批次，用 lossmith 的 on_empty="zero"；'
+        "成对的损失则应每个标签取多个样本。",
     ),
     bad="""\
 import torch

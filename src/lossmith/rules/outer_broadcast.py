@@ -1,5 +1,8 @@
 """LM112: shapes that broadcast to a table of all pairs."""
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -7,15 +10,23 @@ from ..card import Text
 from ..checks import shapes
 from ..rule import Call, Rule
 
-_REGRESSION = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss", "gaussian_nll_loss")
-_OTHERS = ("kl_div", "hinge_embedding_loss", "soft_margin_loss", "multilabel_soft_margin_loss")
+_REGRESSION = (
+    *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss", "gaussian_nll_loss"),
+    *("quantile_loss", "log_cosh_loss", "charbonnier_loss"),
+)
+_OTHERS = ("kl_div", "js_div", "hinge_embedding_loss", "soft_margin_loss", "multilabel_soft_margin_loss")
 _OPERANDS = dict.fromkeys((*_REGRESSION, *_OTHERS), ("input", "target")) | {
     "gaussian_nll_loss": ("input", "target", "var"),
     "margin_ranking_loss": ("input1", "input2", "target"),
+    "wasserstein_critic_loss": ("fake", "real"),
 }
 
 
 def _at_once(call: Call) -> Text | None:
+    if call.loss == "wasserstein_loss":
+        return _single_samples(call)
+    if call.loss == "quantile_loss" and not _is_one(call.arguments["quantiles"]):
+        return None  # (N, Q) against (N) is what it takes
     given = {name: call.arguments[name] for name in _OPERANDS[call.loss]}
     tensors = {name: tensor for name, tensor in given.items() if isinstance(tensor, Tensor)}
     sizes = [tensor.shape for tensor in tensors.values()]
@@ -40,11 +51,30 @@ def _column_against_table(input: torch.Size, target: torch.Size) -> bool:
     return len(input) == len(target) == 2 and input[0] == target[0] > 1 and (input[1] == 1) != (target[1] == 1)
 
 
+def _is_one(quantiles: Any) -> bool:
+    return isinstance(quantiles, int | float) or (isinstance(quantiles, Tensor) and quantiles.numel() == 1)
+
+
+def _single_samples(call: Call) -> Text | None:
+    """(N, 1) as samples of distributions: of N distributions, each of one sample."""
+    if call.error is not None or call.arguments["reduction"] == "none":
+        return None
+    dim = -1 if call.arguments["projections"] is None else -2
+    for name in ("input", "target"):
+        samples: Tensor = call.arguments[name]
+        if samples.shape[dim] == 1 and math.prod(samples.shape[:dim]) > 1:
+            return Text(
+                f"{name} is {tuple(samples.shape)}: each row is a distribution of a single sample",
+                f"{name} 为 {tuple(samples.shape)}：每一行都是只有一个样本的分布",
+            )
+    return None
+
+
 RULE = Rule(
     code="LM112",
     name="outer-broadcast",
     severity="error",
-    losses=tuple(_OPERANDS),
+    losses=(*_OPERANDS, "wasserstein_loss"),
     what=Text(
         "Shapes such as (N, 1) and (N) are broadcast: every row is compared with every other row.",
         "(N, 1) 与 (N) 之类的形状发生广播：每一行都与其他所有行相比。",

@@ -1,23 +1,27 @@
 """LM105: a ReLU as the last operation before what is to be a logit."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..card import Text
 from ..rule import Call, Known, Numbers, Origin, Rule, Site, Values
 from ..watch.statistics import maximum, minimum, near
-from ._evidence import PROOF, given, last_operation, not_of_a_product
+from ._evidence import OVERLAP, PROOF, TAKE_SIGMOID, given, last_operation, not_of_a_product, own_activation
 
 RECTIFIERS = ("relu", "relu6")
 SQUASHERS = ("sigmoid", "log_softmax")
 """What makes probabilities of logits, for losses that take those."""
-TAKE_LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss", "soft_margin_loss")
+TAKE_LOGITS = ("cross_entropy", "focal_loss", "distillation_loss", *TAKE_SIGMOID)
 TAKE_PROBABILITIES = ("binary_cross_entropy", "nll_loss")
 
 
-def _seen(loss: str, made: Origin | Known | None) -> Text | None:
+def _seen(loss: str, settings: Mapping[str, Any], made: Origin | Known | None) -> Text | None:
     if made is None:
         return None
-    if loss in TAKE_LOGITS and made.op in RECTIFIERS:
+    activation = own_activation(loss, settings)
+    if activation in ("softmax", "sigmoid") and made.op in RECTIFIERS:
         return last_operation("input", made.op)
-    if loss in TAKE_PROBABILITIES and made.op in SQUASHERS and made.of is not None and made.of.op in RECTIFIERS:
+    if activation == "" and made.op in SQUASHERS and made.of is not None and made.of.op in RECTIFIERS:
         return Text(
             f"input is {made.op} of the result of {made.of.op}", f"input 是对 {made.of.op} 的结果再做 {made.op} 得到的"
         )
@@ -25,15 +29,15 @@ def _seen(loss: str, made: Origin | Known | None) -> Text | None:
 
 
 def _at_once(call: Call) -> Text | None:
-    return _seen(call.loss, call.origin("input"))
+    return _seen(call.loss, call.arguments, call.origin("input"))
 
 
 def _in_source(site: Site) -> Text | None:
-    return _seen(site.loss, given(site, "input"))
+    return _seen(site.loss, site.settings, given(site, "input"))
 
 
 def _takes_logits(call: Call) -> bool:
-    return call.loss in TAKE_LOGITS and not_of_a_product(call)
+    return own_activation(call.loss, call.arguments) != "" and not_of_a_product(call)
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -52,7 +56,7 @@ RULE = Rule(
     code="LM105",
     name="relu-before-logits",
     severity="warning",
-    losses=(*TAKE_LOGITS, *TAKE_PROBABILITIES),
+    losses=(*TAKE_LOGITS, *TAKE_PROBABILITIES, *OVERLAP),
     what=Text(
         "A ReLU is the last operation before logits.",
         "logits 之前的最后一个运算是 ReLU。",

@@ -3,7 +3,22 @@
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
 from ..watch.statistics import row_error
-from ._evidence import ROUNDING, SQUASHED, are_squashed, comes_from, is_written, not_of_a_product, squashed
+from ._evidence import (
+    OVERLAP,
+    ROUNDING,
+    SQUASHED,
+    are_squashed,
+    before_own,
+    not_of_a_product,
+    own_activation,
+    squashed,
+)
+
+_at_once, _in_source = before_own("softmax", {"sigmoid"})
+
+
+def _applies(call: Call) -> bool:
+    return own_activation(call.loss, call.arguments) == "softmax" and not_of_a_product(call)
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -14,10 +29,10 @@ RULE = Rule(
     code="LM103",
     name="sigmoid-into-cross-entropy",
     severity="error",
-    losses=("cross_entropy",),
+    losses=("cross_entropy", "focal_loss", "distillation_loss", *OVERLAP),
     what=Text(
-        "Results of a sigmoid are given to cross_entropy as logits.",
-        "把 sigmoid 的输出当作 logits 传给 cross_entropy。",
+        "Results of a sigmoid are given to cross_entropy, or another loss that takes a softmax, as logits.",
+        "把 sigmoid 的输出当作 logits 传给 cross_entropy 或其他自己会做 softmax 的损失。",
     ),
     why=Text(
         "No logit is more than 1 above another, so no probability exceeds e / (e + C - 1): 0.73 for 2 classes, 0.23 "
@@ -34,9 +49,10 @@ RULE = Rule(
         "（碰巧落在其间的 logits 并非如此）。源码中看调用前的最后一个运算。",
     ),
     fix=Text(
-        "Give the logits to cross_entropy. If several classes may hold at once, take BCEWithLogitsLoss on the logits "
-        "instead.",
-        "把 logits 直接传给 cross_entropy。若多个类别可以同时成立，则对 logits 使用 BCEWithLogitsLoss。",
+        "Give the logits to the loss. If several classes may hold at once, take BCEWithLogitsLoss, or "
+        "DiceLoss(activation='sigmoid'), on the logits instead.",
+        "把 logits 直接传给损失函数。若多个类别可以同时成立，则对 logits 使用 BCEWithLogitsLoss 或 "
+        "DiceLoss(activation='sigmoid')。",
     ),
     bad="""\
 import torch
@@ -57,7 +73,7 @@ for _ in range(4):
     loss = criterion(model(torch.randn(8, 4)), torch.randint(3, (8,)))
     loss.backward()
 """,
-    at_once=comes_from("input", {"sigmoid"}),
-    values=Values({**SQUASHED, "row_error": row_error("input")}, _says, applies=not_of_a_product),
-    in_source=is_written("input", {"sigmoid"}),
+    at_once=_at_once,
+    values=Values({**SQUASHED, "row_error": row_error("input")}, _says, applies=_applies),
+    in_source=_in_source,
 )

@@ -2,7 +2,7 @@
 
 from ..card import Text
 from ..rule import Call, Rule, Site
-from ._evidence import given
+from ._evidence import OVERLAP, given, own_activation
 
 _LAYERS = {"linear": "out_features", "conv1d": "out_channels", "conv2d": "out_channels", "conv3d": "out_channels"}
 _KEEP_SHAPE = ("softmax", "log_softmax", "sigmoid", "relu", "tanh")
@@ -11,6 +11,8 @@ _KEEP_SHAPE = ("softmax", "log_softmax", "sigmoid", "relu", "tanh")
 def _at_once(call: Call) -> Text | None:
     scores, classes = call.arguments["input"], call.class_dim()
     # a batch of one row may be the rest of a similarity matrix: (1, 1) is right there
+    if own_activation(call.loss, call.arguments) != "softmax":
+        return None
     if classes is None or scores.shape[classes] != 1 or scores.numel() < 2:
         return None
     return Text(
@@ -20,6 +22,8 @@ def _at_once(call: Call) -> Text | None:
 
 
 def _in_source(site: Site) -> Text | None:
+    if own_activation(site.loss, site.settings) != "softmax":
+        return None
     known = given(site, "input")
     while known.op in _KEEP_SHAPE and known.of is not None and not known.reshaped:
         known = known.of
@@ -33,10 +37,10 @@ RULE = Rule(
     code="LM111",
     name="single-logit-cross-entropy",
     severity="error",
-    losses=("cross_entropy",),
+    losses=("cross_entropy", "focal_loss", "distillation_loss", *OVERLAP),
     what=Text(
-        "cross_entropy is given a single logit for each sample.",
-        "传给 cross_entropy 的每个样本只有一个 logit。",
+        "cross_entropy, or another loss that takes a softmax, is given a single logit for each sample.",
+        "传给 cross_entropy（或其他自己会做 softmax 的损失）的每个样本只有一个 logit。",
     ),
     why=Text(
         "The softmax of one logit is 1, whatever the logit: loss and gradient are 0 from the first step on, and "

@@ -6,7 +6,7 @@ from torch import Tensor
 from ..card import Text
 from ..rule import Call, Known, Numbers, Rule, Site, Values
 from ..watch.statistics import log_error
-from ._evidence import ROUNDING, along_classes, given
+from ._evidence import DIVERGENCES, ROUNDING, along_classes, given
 
 # A softmax that should not be there at all is another rule's: softmax-into-cross-entropy, probabilities-into-nll.
 LOGARITHMS = {"nll_loss": "input", "ctc_loss": "log_probs", "cross_entropy": "input"}
@@ -14,7 +14,7 @@ LOGARITHMS = {"nll_loss": "input", "ctc_loss": "log_probs", "cross_entropy": "in
 
 
 def _at_once(call: Call) -> Text | None:
-    if call.loss == "kl_div":
+    if call.loss in DIVERGENCES:
         return _along_batch(call, "input") or _along_batch(call, "target")
     argument = LOGARITHMS[call.loss]
     origin = call.origin(argument)
@@ -41,7 +41,7 @@ def _off_diagonal(call: Call) -> Tensor:
 
 
 def _along_batch(call: Call, argument: str) -> Text | None:
-    """KL divergence has no fixed dimension of classes, but its means divide by the first one, as by a batch."""
+    """Divergences have no fixed dimension of classes, but their means divide by the first one, as by a batch."""
     origin, tensor = call.origin(argument), call.arguments[argument]
     if origin is None or origin.op not in ("softmax", "log_softmax") or not origin.whole or tensor.dim() < 2:
         return None
@@ -73,7 +73,7 @@ def _says(call: Call, numbers: Numbers) -> Text | None:
 
 
 def _in_source(site: Site) -> Text | None:
-    if site.loss == "kl_div":
+    if site.loss in DIVERGENCES:
         return _written(site, given(site, "input")) or _written(site, given(site, "target"))
     if given(site, "target").op == "arange":
         return None
@@ -92,7 +92,7 @@ def _written(site: Site, known: Known) -> Text | None:
     # cross_entropy undoes a log_softmax along the classes; one row of a divergence is only right with a sum
     if dim is None and site.loss != "cross_entropy":
         return Text(f"{known.op} has no dim", f"{known.op} 没有写 dim")
-    if dim == 0 and (site.loss != "kl_div" or site.settings.get("reduction") == "batchmean"):
+    if dim == 0 and (site.loss not in DIVERGENCES or site.settings.get("reduction") == "batchmean"):
         return Text(f"{known.op} runs along dimension 0", f"{known.op} 沿第 0 维进行")
     return None
 
@@ -101,7 +101,7 @@ RULE = Rule(
     code="LM106",
     name="softmax-wrong-dim",
     severity="error",
-    losses=("nll_loss", "ctc_loss", "kl_div", "cross_entropy"),
+    losses=(*LOGARITHMS, *DIVERGENCES),
     what=Text(
         "A softmax or log_softmax runs along the batch, or another dimension than the classes; or no dim is written.",
         "softmax 或 log_softmax 沿批维（或类别维以外的其他维）进行，或没有写 dim。",

@@ -8,12 +8,17 @@ from ..card import Text
 from ..rule import Call, Known, Numbers, Rule, Site, Values
 from ..watch.statistics import maximum, minimum
 from ..watch.statistics import numbers as read
-from ._evidence import LOGARITHMS
+from ._evidence import DIVERGENCES, LOGARITHMS
 from ._names import is_prediction, is_target
 
-SYMMETRIC = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "soft_margin_loss")
+SYMMETRIC = (
+    *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "soft_margin_loss"),
+    *("log_cosh_loss", "charbonnier_loss"),
+)
 LABELLED = ("nll_loss", "multi_margin_loss", "multilabel_margin_loss")
 """They refuse the swapped call."""
+IN_SOURCE = ("wasserstein_critic_loss", "dice_loss", "tversky_loss")
+"""Their numbers tell nothing."""
 
 # ----- at run time -----
 
@@ -21,6 +26,8 @@ LABELLED = ("nll_loss", "multi_margin_loss", "multilabel_margin_loss")
 def _at_once(call: Call) -> Text | None:
     if call.loss == "gaussian_nll_loss":
         return _variance_as_target(call)
+    if call.loss == "distillation_loss":
+        return _student_as_teacher(call)
     if call.loss not in _SEEN or not _learns_from_target(call):
         return None
     input, target = call.arguments["input"], call.arguments["target"]
@@ -35,8 +42,13 @@ def _at_once(call: Call) -> Text | None:
             "the target carries the gradient, the input none; the loss is symmetric, so the numbers are right",
             "梯度在目标一侧，输入不带梯度；该损失是对称的，数值不受影响",
         )
+    if call.loss == "quantile_loss" and not call.detached("input"):
+        return Text(
+            "the target carries the gradient, the input none: the other quantile, 1 - q, is learned",
+            "梯度在目标一侧，输入不带梯度：学到的是另一侧的分位数 1 - q",
+        )
     made = call.origin("target")
-    if call.loss == "kl_div" and made is not None and made.op in LOGARITHMS and not call.arguments["log_target"]:
+    if call.loss in DIVERGENCES and made is not None and made.op in LOGARITHMS and not call.arguments["log_target"]:
         return Text(
             f"the target is the result of {made.op} and carries the gradient, the input none",
             f"目标是 {made.op} 的结果且梯度在它一侧，输入不带梯度",
@@ -51,6 +63,15 @@ def _learns_from_target(call: Call) -> bool:
     nothing is known.
     """
     return call.arguments["target"].grad_fn is not None and not call.arguments["input"].requires_grad
+
+
+def _student_as_teacher(call: Call) -> Text | None:
+    if call.arguments["teacher"].grad_fn is None or call.arguments["input"].requires_grad or call.detached("input"):
+        return None
+    return Text(
+        "the teacher carries the gradient, the input, which is the student, none",
+        "梯度在 teacher 一侧，而 input（学生）不带梯度",
+    )
 
 
 def _variance_as_target(call: Call) -> Text | None:
@@ -115,6 +136,8 @@ _SHOWS = {
     "cross_entropy": (_target_is_no_probability, _NO_PROBABILITY),
     "binary_cross_entropy_with_logits": (_target_is_no_probability, _NO_PROBABILITY),
     "multilabel_soft_margin_loss": (_target_is_no_probability, _NO_PROBABILITY),
+    "focal_loss": (_target_is_no_probability, _NO_PROBABILITY),
+    "sigmoid_focal_loss": (_target_is_no_probability, _NO_PROBABILITY),
     "binary_cross_entropy": (
         _input_is_labels,
         Text(
@@ -131,7 +154,7 @@ _SHOWS = {
     ),
 }
 """What the values have to show, and how it is told."""
-_SEEN = (*_SHOWS, "kl_div", *LABELLED, *SYMMETRIC)
+_SEEN = (*_SHOWS, *DIVERGENCES, "quantile_loss", *LABELLED, *SYMMETRIC)
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -149,9 +172,11 @@ def _in_source(site: Site) -> Text | None:
     given = site.arguments.get(first, Known()), site.arguments.get(second, Known())
     if site.loss.startswith("triplet_margin"):
         swapped = "neg" in given[0].name.lower() and "pos" in given[1].name.lower()
+    elif site.loss in _NAMED:
+        swapped = all(word in known.name.lower() for word, known in zip(_NAMED[site.loss], given, strict=True))
     elif site.loss == "gaussian_nll_loss":
         swapped = _is_variance(given[0]) and (is_target(given[1]) or is_prediction(given[1]))
-    elif site.loss == "kl_div":
+    elif site.loss in DIVERGENCES:
         swapped = (given[1].op in LOGARITHMS and given[0].op == "softmax") or _are_swapped(*given)
         swapped = swapped and site.settings.get("log_target") is False
     else:
@@ -171,7 +196,16 @@ def _places(loss: str) -> tuple[str, str]:
     """The arguments that may stand in each other's place."""
     if loss.startswith("triplet_margin"):
         return "positive", "negative"
-    return ("target", "var") if loss == "gaussian_nll_loss" else ("input", "target")
+    return _PLACES.get(loss, ("input", "target"))
+
+
+_PLACES = {
+    "gaussian_nll_loss": ("target", "var"),
+    "distillation_loss": ("input", "teacher"),
+    "wasserstein_critic_loss": ("fake", "real"),
+}
+_NAMED = {"distillation_loss": ("teacher", "student"), "wasserstein_critic_loss": ("real", "fake")}
+"""What the names of swapped arguments hold."""
 
 
 def _are_swapped(input: Known, target: Known) -> bool:
@@ -188,6 +222,8 @@ RULE = Rule(
     severity="error",
     losses=(
         *_SEEN,
+        *IN_SOURCE,
+        "distillation_loss",
         "gaussian_nll_loss",
         "triplet_margin_loss",
         "triplet_margin_with_distance_loss",
@@ -202,13 +238,15 @@ RULE = Rule(
         "instead of a probability, and torch's gradient of it is infinite; binary_cross_entropy_with_logits is linear, "
         "so the prediction for a 1 runs to infinity and that for a 0 gets no gradient; "
         "poisson_nll_loss and cross_entropy fall below 0 without end; a "
-        "Gaussian mean learns to agree with its own variance. mse, l1, smooth_l1, huber and soft margin are "
+        "Gaussian mean learns to agree with its own variance; a quantile becomes the other one, 0.1 for 0.9; a teacher "
+        "is trained, or nothing is. mse, l1, smooth_l1, huber, log_cosh, Charbonnier and soft margin are "
         "symmetric: their numbers stay right, and only the reader is misled.",
         "程序照常运行，学到的却是别的东西。写反之后，binary_cross_entropy 成了 100 |x - y|，"
         "最优解是 0 或 1 而不是概率，且 torch 给出的梯度为无穷大；"
         "binary_cross_entropy_with_logits 变成线性，标签为 1 的预测奔向无穷，标签为 0 的得不到梯度；"
-        "poisson_nll_loss 与 cross_entropy 无限下降到 0 以下；高斯的均值学到的只是与方差一致。"
-        "mse、l1、smooth_l1、huber 与 soft margin 是对称的：数值不变，只会误导读者。",
+        "poisson_nll_loss 与 cross_entropy 无限下降到 0 以下；高斯的均值学到的只是与方差一致；"
+        "分位数变成另一侧的（0.9 成了 0.1）；蒸馏则训练了教师，或什么也没训练。"
+        "mse、l1、smooth_l1、huber、log_cosh、Charbonnier 与 soft margin 是对称的：数值不变，只会误导读者。",
     ),
     evidence=Text(
         "At run time the gradient: the target is a network's result and the input carries none, while the target is no "
@@ -222,9 +260,11 @@ RULE = Rule(
     ),
     fix=Text(
         "Write criterion(prediction, target), for Gaussians criterion(mean, target, var=var), for triplets "
-        "criterion(anchor, positive, negative).",
+        "criterion(anchor, positive, negative), for distillation criterion(student, teacher), for critics "
+        "criterion(fake, real).",
         "应写 criterion(prediction, target)；高斯写 criterion(mean, target, var=var)；"
-        "三元组写 criterion(anchor, positive, negative)。",
+        "三元组写 criterion(anchor, positive, negative)；蒸馏写 criterion(student, teacher)；"
+        "判别器写 criterion(fake, real)。",
     ),
     bad="""\
 import torch

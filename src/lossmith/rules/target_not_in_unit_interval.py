@@ -3,6 +3,7 @@
 from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
 from ..watch.statistics import maximum, minimum
+from ._evidence import OVERLAP
 
 _OVERSHOOT = 0.1
 """Masks that were resized with a cubic kernel go so far beyond 0 and 1."""
@@ -10,7 +11,8 @@ _OVERSHOOT = 0.1
 
 def _means(call: Call) -> bool:
     """Unreduced losses are often multiplied by a mask, and then a target of -1 or 255 is what it hides."""
-    return bool(call.arguments["reduction"] != "none")
+    labels = call.loss in OVERLAP and call.arguments["target"].shape != call.arguments["input"].shape
+    return bool(call.arguments["reduction"] != "none") and not labels
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:
@@ -24,7 +26,10 @@ RULE = Rule(
     code="LM117",
     name="target-not-in-unit-interval",
     severity="error",
-    losses=("binary_cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss"),
+    losses=(
+        *("binary_cross_entropy", "binary_cross_entropy_with_logits", "multilabel_soft_margin_loss"),
+        *("sigmoid_focal_loss", *OVERLAP),
+    ),
     what=Text(
         "Targets lie outside of 0 to 1: -1 and 1, masks of 0 and 255, or padding that is not masked.",
         "目标超出 0 到 1：取 -1 与 1、取值 0 与 255 的掩码，或未排除的填充值。",

@@ -12,7 +12,7 @@ from ..watch.statistics import numbers as of
 from ._evidence import given, last_operation
 
 _NEVER_NEGATIVE = ("compare", "one_hot", "zeros", "rand", "randint", "argmax")
-_ONLY_SIGNS = ("hinge_embedding_loss", "cosine_embedding_loss")
+_ONLY_SIGNS = ("hinge_embedding_loss", "cosine_embedding_loss", "contrastive_loss")
 """To them any other number is a 0. Elsewhere it scales the scores, which can be meant as a weight."""
 
 
@@ -36,12 +36,18 @@ def _says(call: Call, numbers: Numbers) -> Text | None:
     return None
 
 
+def _applies(call: Call) -> bool:
+    return bool(call.arguments.get("labels", "signs") == "signs")
+
+
 def _reads_signs(call: Call) -> bool:
     """A ranking with a margin asks for a gap of margin / target, the greater the smaller the target is."""
     return call.loss in _ONLY_SIGNS or (call.loss == "margin_ranking_loss" and call.arguments["margin"] != 0)
 
 
 def _in_source(site: Site) -> Text | None:
+    if site.settings.get("labels", "signs") != "signs":
+        return None
     known = given(site, "target")
     if known.op in _NEVER_NEGATIVE:
         return last_operation("target", known.op)
@@ -69,7 +75,7 @@ RULE = Rule(
     code="LM116",
     name="target-not-plus-minus-one",
     severity="error",
-    losses=("soft_margin_loss", "margin_ranking_loss", "hinge_embedding_loss", "cosine_embedding_loss"),
+    losses=("soft_margin_loss", "margin_ranking_loss", *_ONLY_SIGNS),
     what=Text(
         "Targets are 0 and 1, or numbers in between, where -1 and 1 are expected.",
         "目标取 0 与 1 或介于其间的数，而该损失要求 -1 与 1。",
@@ -117,6 +123,10 @@ for _ in range(4):
     loss = criterion(model(torch.randn(16, 4)), model(torch.randn(16, 4)), 2 * same - 1)
     loss.backward()
 """,
-    values=Values({"minimum": minimum("target"), "zeros": near("target", 0, width=0), "fractions": _fractions}, _says),
+    values=Values(
+        {"minimum": minimum("target"), "zeros": near("target", 0, width=0), "fractions": _fractions},
+        _says,
+        applies=_applies,
+    ),
     in_source=_in_source,
 )

@@ -6,7 +6,7 @@ from ..card import Text
 from ..rule import Call, Numbers, Rule, Values
 from ..watch.statistics import numbers as read
 
-OF_CLASSES = ("cross_entropy", "nll_loss")
+OF_CLASSES = ("cross_entropy", "nll_loss", "focal_loss")
 
 
 def _applies(call: Call) -> bool:

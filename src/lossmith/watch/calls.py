@@ -186,8 +186,9 @@ WATCHED = _watched()
 
 _SETTINGS = (bool, float, int, str, type(None))
 
-_CLASSES_SECOND = ("cross_entropy", "nll_loss", "multi_margin_loss")
-_CLASSES = dict.fromkeys((*_CLASSES_SECOND, "multilabel_margin_loss", "multilabel_soft_margin_loss"), "input") | {
+_CLASSES_SECOND = ("cross_entropy", "nll_loss", "multi_margin_loss", "focal_loss", "distillation_loss")
+_CLASSES_OTHERS = ("multilabel_margin_loss", "multilabel_soft_margin_loss", "dice_loss", "tversky_loss")
+_CLASSES = dict.fromkeys((*_CLASSES_SECOND, *_CLASSES_OTHERS), "input") | {
     "ctc_loss": "log_probs",
     "ctc_loss_with_logits": "logits",
 }

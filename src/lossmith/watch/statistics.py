@@ -67,6 +67,8 @@ def rounding(given: Tensor) -> float:
 def _counted(call: Call, given: Tensor) -> Tensor | None:
     """Where neither a mask nor a weight of 0 takes an element out of the loss; None if none can."""
     classes = call.class_dim()
+    if "element_mask" in call.arguments:
+        return _counted_in_regions(call, given)
     # the weight of a loss with classes is one number a class
     names = ("mask", "sample_weight", "weight") if classes is None else ("mask", "sample_weight")
     counted: Tensor | None = None
@@ -79,3 +81,17 @@ def _counted(call: Call, given: Tensor) -> Tensor | None:
             kept = kept.unsqueeze(classes)
         counted = kept if counted is None else counted & kept
     return counted
+
+
+def _counted_in_regions(call: Call, given: Tensor) -> Tensor | None:
+    """The same for losses of regions. What their masks and weights take out of the mean is not told apart: then
+    nothing counts.
+    """
+    if any(isinstance(call.arguments[name], Tensor) for name in ("mask", "sample_weight")):
+        return torch.zeros(given.shape, dtype=torch.bool, device=given.device)
+    kept = call.arguments["element_mask"]
+    if not isinstance(kept, Tensor):
+        return None
+    shape = call.arguments["input"].shape
+    kept = kept.detach().expand(shape)
+    return kept if given.shape == shape else kept.any(call.class_dim() or 0)
