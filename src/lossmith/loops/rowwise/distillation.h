@@ -7,9 +7,6 @@
 namespace lossmith {
 inline namespace LOSSMITH_ISA {
 
-// A loop over a call is not vectorised.
-#define LOSSMITH_INLINE __attribute__((always_inline))
-
 // exp(-x) - 1 + x for |x| < 0.41, with its relative accuracy.
 template <typename T>
 [[gnu::always_inline]] inline T excess(const T x) {
@@ -53,10 +50,12 @@ template <Divergence D, typename T>
     }
 }
 
+// Classes of a row that are worked on at once.
+inline constexpr Index PART = 512;
+
 // exp((x - greatest) / temperature) into e, and the sum of it.
 template <typename T>
 inline double softened(const T* const x, const Index n, const T greatest, const T coldness, T* const e) {
-    constexpr Index PART = 1024;
     double total = 0;
     for (Index begin = 0; begin < n; begin += PART) {
         const Index count = n - begin < PART ? n - begin : PART;
@@ -72,7 +71,6 @@ inline double softened(const T* const x, const Index n, const T greatest, const 
 template <Divergence D, typename T>
 inline T distillation(const RowwiseCall& call, const Row<T>& row) {
     const Index n = call.classes, y = row.label;
-    const std::size_t size = static_cast<std::size_t>(n);
     const Distillation& how = call.distillation;
     const T *const s = row.x, *const t = row.q;
     T *const of_student = row.room, *const of_teacher = of_student + n, *const of_labels = of_teacher + n;
@@ -82,15 +80,26 @@ inline T distillation(const RowwiseCall& call, const Row<T>& row) {
     const double total_taught = softened(t, n, greatest_taught, coldness, of_teacher);
     const T share = static_cast<T>(1 / total), share_taught = static_cast<T>(1 / total_taught);
     const T offset = static_cast<T>(log(total_taught / total));
-    // from a difference of logits, which is exact where they are near
-    const auto terms = [=](const std::size_t i) LOSSMITH_INLINE {
-        const T log_ratio = ((t[i] - s[i]) - shift) * coldness - offset;
-        return terms_of<D>(of_teacher[i] * share_taught, of_student[i] * share, log_ratio, beta);
-    };
-    const auto [divergence, student] = sums_of(size, [=](const std::size_t i) LOSSMITH_INLINE {
-        const Terms<T> at = terms(i);
-        return std::pair(at.value, at.student);
-    });
+    double divergence = 0, student = 0, teacher = 0;
+    for (Index begin = 0; begin < n; begin += PART) {
+        const Index count = n - begin < PART ? n - begin : PART;
+        // where the gradients will stand, if they are wanted
+        T value[PART], room[2][PART];
+        T* const pull = row.g ? row.g + begin : room[0];
+        T* const pull_taught = row.q_gradient ? row.q_gradient + begin : room[1];
+        const T *const from = s + begin, *const taught = t + begin, *const e = of_student + begin;
+        const T* const e_taught = of_teacher + begin;
+#pragma GCC ivdep
+        for (Index i = 0; i < count; ++i) {
+            // from a difference of logits, which is exact where they are near
+            const T log_ratio = ((taught[i] - from[i]) - shift) * coldness - offset;
+            const Terms<T> at = terms_of<D>(e_taught[i] * share_taught, e[i] * share, log_ratio, beta);
+            value[i] = at.value, pull[i] = at.student, pull_taught[i] = at.teacher;
+        }
+        divergence += sum(value, static_cast<std::size_t>(count));
+        student += sum(pull, static_cast<std::size_t>(count));
+        teacher += sum(pull_taught, static_cast<std::size_t>(count));
+    }
     const double soft = how.alpha * how.temperature;
     double value = how.alpha > 0 ? soft * how.temperature * divergence : 0;
 
@@ -105,21 +114,20 @@ inline T distillation(const RowwiseCall& call, const Row<T>& row) {
     }
     const T slope = static_cast<T>(soft) * row.coefficient;
     if (row.q_gradient) {
-        const auto teacher = [=](const std::size_t i) LOSSMITH_INLINE { return terms(i).teacher; };
-        const T centre = static_cast<T>(sum_of(size, teacher));
+        const T centre = static_cast<T>(teacher) * share_taught;
+        T* const g = row.q_gradient;
 #pragma GCC ivdep
-        for (std::size_t i = 0; i < size; ++i)
-            row.q_gradient[i] = (teacher(i) - of_teacher[i] * share_taught * centre) * slope;
+        for (Index i = 0; i < n; ++i) g[i] = (g[i] - of_teacher[i] * centre) * slope;
     }
     if (row.g) {
-        const T centre = static_cast<T>(student), c = row.coefficient;
+        const T centre = static_cast<T>(student) * share, c = row.coefficient;
         T* const g = row.g;
 #pragma GCC ivdep
-        for (std::size_t i = 0; i < size; ++i) g[i] = (terms(i).student - of_student[i] * share * centre) * slope;
+        for (Index i = 0; i < n; ++i) g[i] = (g[i] - of_student[i] * centre) * slope;
         if (labelled) {
             const T hard_slope = static_cast<T>(hard / total_of_labels) * c;
 #pragma GCC ivdep
-            for (std::size_t i = 0; i < size; ++i) g[i] += of_labels[i] * hard_slope;
+            for (Index i = 0; i < n; ++i) g[i] += of_labels[i] * hard_slope;
             g[y] += static_cast<T>(hard * expm1(-surprisal)) * c;
         }
     }
@@ -176,16 +184,17 @@ inline void distillation(const RowwiseCall& call, Tile<T>& tile, const Side<T>& 
     }
 #pragma GCC ivdep
     for (Index i = 0; i < w; ++i) offset[i] = static_cast<T>(log(total[i]));
-    const auto terms = [&](const Index c, const Index i) LOSSMITH_INLINE {
-        const T log_ratio =
-            ((side.q[c * side.q_step + i] - side.x[c * side.x_step + i]) - shift[i]) * coldness - offset[i];
-        return terms_of<D>(of_teacher[c * TILE + i] * share_taught[i], of_student[c * TILE + i] * share[i], log_ratio,
-                           beta);
-    };
+    T room[2][TILE];
     for (Index c = 0; c < n; ++c) {
+        const T *const s = side.x + c * side.x_step, *const t = side.q + c * side.q_step;
+        const T *const e = of_student + c * TILE, *const e_taught = of_teacher + c * TILE;
+        T* const pull = side.g ? side.g + c * side.g_step : room[0];
+        T* const pull_taught = side.q_gradient ? side.q_gradient + c * side.q_gradient_step : room[1];
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) {
-            const Terms<T> at = terms(c, i);
+            const T log_ratio = ((t[i] - s[i]) - shift[i]) * coldness - offset[i];
+            const Terms<T> at = terms_of<D>(e_taught[i] * share_taught[i], e[i] * share[i], log_ratio, beta);
+            pull[i] = at.student, pull_taught[i] = at.teacher;
             value[i] += static_cast<double>(at.value);
             student[i] += static_cast<double>(at.student);
             teacher[i] += static_cast<double>(at.teacher);
@@ -193,7 +202,8 @@ inline void distillation(const RowwiseCall& call, Tile<T>& tile, const Side<T>& 
     }
 #pragma GCC ivdep
     for (Index i = 0; i < w; ++i) {
-        centre[i] = static_cast<T>(student[i]), centre_taught[i] = static_cast<T>(teacher[i]);
+        centre[i] = static_cast<T>(student[i]) * share[i];
+        centre_taught[i] = static_cast<T>(teacher[i]) * share_taught[i];
         tile.value[i] = how.alpha > 0 ? soft_value * static_cast<T>(value[i]) : T(0);
     }
     if (labelled) {
@@ -211,17 +221,16 @@ inline void distillation(const RowwiseCall& call, Tile<T>& tile, const Side<T>& 
     for (Index i = 0; i < w; ++i) tile.value[i] = tile.used[i] ? tile.value[i] * tile.factor[i] : T(0);
     for (Index c = 0; c < n && side.q_gradient; ++c) {
         T* const g = side.q_gradient + c * side.q_gradient_step;
+        const T* const e = of_teacher + c * TILE;
 #pragma GCC ivdep
-        for (Index i = 0; i < w; ++i)
-            g[i] = (terms(c, i).teacher - of_teacher[c * TILE + i] * share_taught[i] * centre_taught[i]) * slope[i];
+        for (Index i = 0; i < w; ++i) g[i] = (g[i] - e[i] * centre_taught[i]) * slope[i];
     }
     for (Index c = 0; c < n && side.g; ++c) {
         T* const g = side.g + c * side.g_step;
+        const T *const e = of_student + c * TILE, *const e_label = of_labels + c * TILE;
 #pragma GCC ivdep
-        for (Index i = 0; i < w; ++i)
-            g[i] = (terms(c, i).student - of_student[c * TILE + i] * share[i] * centre[i]) * slope[i];
+        for (Index i = 0; i < w; ++i) g[i] = (g[i] - e[i] * centre[i]) * slope[i];
         if (!labelled) continue;
-        const T* const e_label = of_labels + c * TILE;
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) g[i] += e_label[i] * hard_slope[i];
     }
@@ -238,8 +247,6 @@ inline auto distillation(const RowwiseCall& call, Rest&&... rest) {
         default: return distillation<Divergence::js, T>(call, rest...);
     }
 }
-
-#undef LOSSMITH_INLINE
 
 }  // inline namespace LOSSMITH_ISA
 }  // namespace lossmith
