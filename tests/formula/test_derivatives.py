@@ -192,6 +192,7 @@ DEPARTURES = {
     "contrastive": "torch has none that squares; smooth",
     "js": "torch has none; smooth, its ends are among the loss's own tests",
     "js_of_logs": "torch has none; smooth, its ends are among the loss's own tests",
+    "tversky": "torch has none; smooth",
     "wasserstein_critic": "torch has none; linear",
     "penalised_wasserstein_critic": "torch has none; linear",
     "gaussian_clamped": "opt-in, with the gradient of the clamp: its kink is below",

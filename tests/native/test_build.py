@@ -99,7 +99,7 @@ def test_every_formula_is_vectorised(isa):
         assert len(blocks) == 6, f"{formula}: float and double, with no, one and all gradients"
         scalar += [name for name, used in blocks.items() if register not in used]
     assert not scalar
-    for loop in ("RowwiseCall", "PairwiseCall", "LatticeCall"):
+    for loop in ("RowwiseCall", "OverlapCall", "PairwiseCall", "LatticeCall"):
         used = [used for name, used in instructions().items() if f"lossmith::{isa}::" in name and loop in name]
         assert any(register in registers for registers in used), loop
 

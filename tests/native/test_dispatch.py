@@ -49,6 +49,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "rows": lambda x, y: LF.cross_entropy(x, first_labels(y), weight=y[0]),
     "probabilities": lambda x, y: LF.cross_entropy(x, y),
     "teachers": lambda x, y: LF.distillation_loss(x, y, first_labels(y)),
+    "regions": lambda x, y: LF.dice_loss(x, first_labels(y), batch=True, weight=y[0]),
     "pairs": lambda x, y: LF.cosine_embedding_loss(x, y, y.new_ones(4)),
     "triplets": lambda x, y: LF.triplet_margin_loss(x, y, -y),
     "sequences": sequences,

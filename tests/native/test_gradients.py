@@ -43,7 +43,7 @@ ONE_OF_EACH = {
     "focal probabilities": lambda x: LF.focal_loss(x, x.new_tensor([0.9, 0.1, 0.0]).expand(2, 3), 0.7),
     "margins": lambda x: LF.multi_margin_loss(x, torch.tensor([1, 2])),
     "regions": lambda x: LF.dice_loss(x[:, :, None], torch.tensor([[1], [2]]), batch=True),
-    "regions by themselves": lambda x: LF.tversky_loss(x[:, None], x[:, None].detach().abs(), activation="sigmoid"),
+    "regions by themselves": lambda x: LF.tversky_loss(x, torch.full_like(x, 0.3), activation="sigmoid"),
     "pairs": lambda x: LF.cosine_embedding_loss(x, torch.ones_like(x), torch.tensor([1.0, -1.0])),
     "triplets": lambda x: LF.triplet_margin_loss(x, torch.ones_like(x), -torch.ones_like(x)),
     "sequences": lambda x: LF.ctc_loss_with_logits(x[:, None], torch.tensor([[1]]), (2,), (1,)),

@@ -143,6 +143,11 @@ def _triplet(d: Draw, *shape: int) -> tuple[Tensor, ...]:
     return d.reals(*shape), d.reals(*shape), d.reals(*shape)
 
 
+def _labelled(d: Draw, *shape: int) -> tuple[Tensor, ...]:
+    """Eight vectors of each label."""
+    return d.reals(*shape), torch.arange(shape[0], device=d.device) % max(1, shape[0] // 8)
+
+
 def _two_sets(d: Draw, *shape: int) -> tuple[Tensor, ...]:
     return d.reals(*shape), d.reals(*shape)
 
@@ -213,6 +218,40 @@ def _their_sigmoid_focal(input: Tensor, target: Tensor, alpha: float = 0.25, gam
     p_of_target = p * target + (1 - p) * (1 - target)
     weight = alpha * target + (1 - alpha) * (1 - target)
     return (weight * (1 - p_of_target) ** gamma * cost).mean()
+
+
+def _regions(x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    """Predictions, one-hot targets, and the dimensions of a region of the whole batch."""
+    own = [d for d in range(x.dim()) if d != 1]
+    return x.softmax(1), torch_functional.one_hot(labels, x.shape[1]).movedim(-1, 1).to(x.dtype), own
+
+
+def _their_dice(x: Tensor, labels: Tensor, batch: bool) -> Tensor:
+    p, t, own = _regions(x, labels)
+    return (1 - (2 * (p * t).sum(own) + 1) / (p.sum(own) + t.sum(own) + 1)).mean()
+
+
+def _their_tversky(x: Tensor, labels: Tensor, alpha: float, beta: float, batch: bool) -> Tensor:
+    p, t, own = _regions(x, labels)
+    right, excess, missed = (p * t).sum(own), (p * (1 - t)).sum(own), ((1 - p) * t).sum(own)
+    return (1 - (right + 1) / (right + alpha * excess + beta * missed + 1)).mean()
+
+
+def _their_batch_hard(x: Tensor, labels: Tensor, miner: str) -> Tensor:
+    distances, same = torch.cdist(x, x), labels[:, None] == labels
+    near = distances.masked_fill(~same, -math.inf).max(1).values
+    far = distances.masked_fill(same, math.inf).min(1).values
+    return torch_functional.relu(near - far + 1).mean()
+
+
+def _their_semi_hard(x: Tensor, labels: Tensor) -> Tensor:
+    distances, same = torch.cdist(x, x), labels[:, None] == labels
+    a, p = same.fill_diagonal_(False).nonzero(as_tuple=True)
+    far = distances.masked_fill(labels[:, None] == labels, math.inf).sort(1).values
+    near = distances[a, p]
+    place = torch.searchsorted(far, distances.detach(), right=True)[a, p].clamp(max=len(x) - 1)
+    cost = near - far[a, place] + 1
+    return cost[cost > 0].mean()
 
 
 def _their_info_nce(queries: Tensor, keys: Tensor) -> Tensor:
@@ -340,6 +379,14 @@ CASES = (
         theirs=_their_distillation,
     ),
     Case("focal_loss", "rows", _classified, theirs=_their_focal),
+    Case("dice_loss", "rows", _classified, keywords={"batch": True}, theirs=_their_dice),
+    Case(
+        "tversky_loss",
+        "rows",
+        _classified,
+        keywords={"alpha": 0.3, "beta": 0.7, "batch": True},
+        theirs=_their_tversky,
+    ),
     Case("nll_loss", "rows", _classified, streams=False),
     Case("multi_margin_loss", "rows", _classified),
     Case("multilabel_margin_loss", "rows", lambda d, *s: (d.reals(*s), d.few_labels(*s)), streams=False),
@@ -376,6 +423,16 @@ CASES = (
         theirs=_their_facenet,
     ),
     Case("triplet_margin_with_distance_loss", "pairs", _triplet, predictions=(0, 1, 2)),
+    Case(
+        "mined_triplet_margin_loss",
+        "batch",
+        _labelled,
+        "batch-hard",
+        keywords={"miner": "batch_hard"},
+        streams=False,
+        theirs=_their_batch_hard,
+    ),
+    Case("mined_triplet_margin_loss", "batch", _labelled, "semi-hard", streams=False, theirs=_their_semi_hard),
     Case("info_nce_loss", "batch", _two_sets, predictions=(0, 1), streams=False, theirs=_their_info_nce),
     Case(
         "info_nce_loss",
@@ -390,7 +447,7 @@ CASES = (
     Case(
         "supcon_loss",
         "batch",
-        lambda d, *s: (d.reals(*s), torch.arange(s[0], device=d.device) % max(1, s[0] // 8)),
+        _labelled,
         streams=False,
         theirs=_their_supcon,
     ),
@@ -410,7 +467,7 @@ _LARGE = ("cross_entropy", "cross_entropy (smoothed)", "nll_loss")
 SHAPES: dict[str, tuple[str, ...]] = {
     "256x1000": (*_ROWS, "binary_cross_entropy_with_logits"),
     "4096x32000": _LARGE,
-    "8x21x512x512": _LARGE,
+    "8x21x512x512": (*_LARGE, "dice_loss", "tversky_loss"),
     "65536x256": tuple(case.name for case in CASES if case.layout == "pairs"),
     "4096x256": tuple(case.name for case in CASES if case.layout == "batch"),
     "16384x256": tuple(case.name for case in CASES if case.layout == "batch"),

@@ -163,7 +163,8 @@ int overlap(int activation, bool wide, bool squared, bool batch, bool background
         for (std::int64_t c = 0; c < classes; ++c, ++r)
             if ((c == 0 && !background) || (counts && counts->at(n, c) == 0)) live[static_cast<std::size_t>(r)] = 0;
     call.sums = sums.data(), call.outside = outside.get(), call.live = live.data();
-    call.scratch_bytes = rows_of_room(call) * TILE * static_cast<std::int64_t>(sizeof(double));
+    call.width = std::clamp<std::int64_t>(65536 / classes / 8 * 8, 8, TILE);
+    call.scratch_bytes = room_of(call) * static_cast<std::int64_t>(wide ? sizeof(double) : sizeof(float));
     std::unique_ptr<char[]> scratch(new char[static_cast<std::size_t>(call.scratch_bytes * call.threads)]);
     call.scratch = scratch.get();
     const OverlapKernels& kernels = chosen_overlap_kernels();

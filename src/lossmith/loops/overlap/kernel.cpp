@@ -56,8 +56,7 @@ inline bool prepare(const OverlapCall& call, const Index sample, const Index beg
     }
     Index count = call.pixels.size[inner] - tile.at[inner];
     if (count > end - begin) count = end - begin;
-    const Index widest = call.classes > MANY_CLASSES ? NARROW_TILE : TILE;
-    tile.sample = sample, tile.count = count > widest ? widest : count;
+    tile.sample = sample, tile.count = count > call.width ? call.width : count;
     tile.live = call.live + sample * call.classes;
     tile.any_live = false;
     for (Index c = 0; c < call.classes; ++c) tile.any_live |= tile.live[c] != 0;
@@ -120,26 +119,29 @@ inline const T* numbers_of(const OverlapCall& call, const Field& field, const Ti
 
 // ----- tiles whose classes lie side by side -----
 
-// The address of a pixel of the tile, in a class.
-inline char* pixel_of(const OverlapCall& call, const Field& field, const Tile& tile, const Index c, const Index i) {
-    return place_of(call, field, tile, c) + i * stride_of(call, field) * static_cast<Index>(size_of(field.pixels.dtype));
-}
+constexpr Index FEW = 16;
 
-// Calls body(class, count, pixel) for a few classes of every pixel, then for the next few: those stay in the cache.
+// Calls body(class, count, pixel, address) for a few classes of every pixel, then for the next few: so lines that hold
+// several pixels of a class stay in the cache.
 template <typename Body>
-inline void each_few(const OverlapCall& call, const Tile& tile, const Body& body) {
-    constexpr Index FEW = 16;
-    for (Index c = 0; c < call.classes; c += FEW)
-        for (Index i = 0; i < tile.count; ++i) body(c, call.classes - c < FEW ? call.classes - c : FEW, i);
+inline void each_few(const OverlapCall& call, const Field& field, const Tile& tile, const Body& body) {
+    const Index bytes = static_cast<Index>(size_of(field.pixels.dtype)), stride = stride_of(call, field) * bytes;
+    char* const first = place_of(call, field, tile, 0);
+    for (Index c = 0; c < call.classes; c += FEW) {
+        const Index count = call.classes - c < FEW ? call.classes - c : FEW;
+        for (Index i = 0; i < tile.count; ++i) body(c, count, i, first + i * stride + c * field.step * bytes);
+    }
 }
 
 // The scores as [class][pixel].
 template <typename T>
 inline void turn(const OverlapCall& call, const Tile& tile, T* const e) {
-    each_few(call, tile, [&](const Index c, const Index count, const Index i) {
-        T few[16];
-        load<T>(pixel_of(call, call.input, tile, c, i), call.input.pixels.dtype, 1, static_cast<std::size_t>(count), few);
-        for (Index k = 0; k < count; ++k) e[(c + k) * TILE + i] = few[k];
+    const bool own = call.input.pixels.dtype == OWN<T>;
+    each_few(call, call.input, tile, [&](const Index c, const Index count, const Index i, const char* const at) {
+        T room[FEW];
+        if (!own) load<T>(at, call.input.pixels.dtype, 1, static_cast<std::size_t>(count), room);
+        const T* const few = own ? reinterpret_cast<const T*>(at) : room;
+        for (Index k = 0; k < count; ++k) e[(c + k) * call.width + i] = few[k];
     });
 }
 
@@ -147,10 +149,12 @@ inline void turn(const OverlapCall& call, const Tile& tile, T* const e) {
 template <typename T>
 inline void turn_back(const OverlapCall& call, const Tile& tile, const T* const e) {
     const Field& field = call.gradient;
-    each_few(call, tile, [&](const Index c, const Index count, const Index i) {
-        T few[16];
-        for (Index k = 0; k < count; ++k) few[k] = e[(c + k) * TILE + i];
-        store(few, pixel_of(call, field, tile, c, i), field.pixels.dtype, field.step, static_cast<std::size_t>(count));
+    const bool own = field.pixels.dtype == OWN<T> && field.step == 1;
+    each_few(call, field, tile, [&](const Index c, const Index count, const Index i, char* const at) {
+        T room[FEW];
+        T* const few = own ? reinterpret_cast<T*>(at) : room;
+        for (Index k = 0; k < count; ++k) few[k] = e[(c + k) * call.width + i];
+        if (!own) store(room, at, field.pixels.dtype, field.step, static_cast<std::size_t>(count));
     });
 }
 
@@ -159,7 +163,7 @@ template <typename T>
 inline const T* scores_of(const OverlapCall& call, const Tile& tile, const Index c, const unsigned char* const kept,
                           const T* const e, T* const room) {
     if (!is_turned(call)) return numbers_of(call, call.input, tile, c, kept, room);
-    const T* const x = e + c * TILE;
+    const T* const x = e + c * call.width;
     if (!kept) return x;
     for (Index i = 0; i < tile.count; ++i) room[i] = kept[i] ? x[i] : T(0);
     return room;
@@ -176,14 +180,14 @@ inline void exponentials(const OverlapCall& call, const Tile& tile, T* const e, 
     alignas(64) double total[TILE];
     for (Index i = 0; i < w; ++i) greatest[i] = -infinity<T>, total[i] = 0;
     for (Index c = 0; c < call.classes; ++c) {
-        const T* const x = scores_of(call, tile, c, kept, e, e + c * TILE);
+        const T* const x = scores_of(call, tile, c, kept, e, e + c * call.width);
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) greatest[i] = x[i] > greatest[i] ? x[i] : greatest[i];
     }
     for (Index i = 0; i < w; ++i) greatest[i] = greatest[i] == -infinity<T> ? T(0) : greatest[i];
     const bool there = !kept && !is_turned(call) && call.input.pixels.dtype == OWN<T> && stride_of(call, call.input) == 1;
     for (Index c = 0; c < call.classes; ++c) {
-        T* const to = e + c * TILE;
+        T* const to = e + c * call.width;
         const T* const x = there ? reinterpret_cast<const T*>(place_of(call, call.input, tile, c)) : to;
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) {
@@ -212,7 +216,7 @@ inline const T* predictions(const OverlapCall& call, const Tile& tile, const Ind
     const Index w = tile.count;
     T* const p = room.p;
     if (call.activation == Activation::softmax) {
-        const T* const e = room.e + c * TILE;
+        const T* const e = room.e + c * call.width;
 #pragma GCC ivdep
         for (Index i = 0; i < w; ++i) p[i] = e[i] * inverse[i];
     } else {
@@ -406,7 +410,7 @@ inline void through_softmax(const OverlapCall& call, const Tile& tile, const Roo
     }
     if (!call.gradient.pixels.data) return;
     for (Index c = 0; c < call.classes; ++c) {
-        T* const e = room.e + c * TILE;
+        T* const e = room.e + c * call.width;
         T* const g = is_turned(call) ? e : room_for(call, call.gradient, tile, c, room.g);
         if (tile.live[c]) {
             slopes(c, room.g);
@@ -445,7 +449,7 @@ inline void through_sigmoid(const OverlapCall& call, const Tile& tile, const Ind
         }
     }
     if (is_turned(call)) {
-        for (Index i = 0; i < w; ++i) room.e[c * TILE + i] = g[i];
+        for (Index i = 0; i < w; ++i) room.e[c * call.width + i] = g[i];
     } else {
         put(call, call.gradient, tile, c, g);
     }
@@ -464,7 +468,7 @@ inline void differentiate_piece(const OverlapCall& call, const Index number) {
             if (dead && call.target_gradient.pixels.data) put_zeros(call, call.target_gradient, tile, c, room.g);
             if (coupled) continue;
             if (!dead) through_sigmoid(call, tile, c, room);
-            else if (turned) for (Index i = 0; i < tile.count; ++i) room.e[c * TILE + i] = T(0);
+            else if (turned) for (Index i = 0; i < tile.count; ++i) room.e[c * call.width + i] = T(0);
             else if (wanted) put_zeros(call, call.gradient, tile, c, room.g);
         }
         if (turned && !coupled && wanted) turn_back(call, tile, room.e);

@@ -9,9 +9,8 @@ namespace lossmith {
 
 enum class Activation : int { none, sigmoid, softmax };
 
-// Pixels that are computed together: a tile, of one run along the last dimension; fewer where classes are many, so that
-// it stays in the cache.
-inline constexpr std::int64_t TILE = 256, NARROW_TILE = 64, MANY_CLASSES = 64;
+// Pixels that are computed together: a tile, of one run along the last dimension, and not wider than this.
+inline constexpr std::int64_t TILE = 256;
 
 // What is summed over the pixels of a region: p t, p and t (the squares of the last two, if that is asked for).
 struct RegionSums {
@@ -37,6 +36,7 @@ struct OverlapCall {
     bool labelled = false;  // whether the target is a label for each pixel, else a number for each class
     std::int64_t samples = 0, classes = 0;  // which together are the regions; one sample, if the batch is of one piece
     Shape pixels;           // of a sample
+    std::int64_t width = TILE;  // of a tile: less where classes are many, so that all of them stay in the cache
     Field input, target;
     Field kept;             // bool; what is False there is left out
     bool ignores = false;
@@ -57,9 +57,10 @@ static inline bool is_turned(const OverlapCall& call) {
     return call.classes > 1 && call.input.step == 1 && call.input.pixels.stride[call.pixels.dims - 1] != 1;
 }
 
-// The rows of a tile that a thread has room for: one for predictions, targets and gradients each, and one of every class.
-static inline std::int64_t rows_of_room(const OverlapCall& call) {
-    return 3 + (call.activation == Activation::softmax || is_turned(call) ? call.classes : 0);
+// The numbers that a thread has room for: of predictions, targets and gradients of a class, and of all classes of a tile.
+static inline std::int64_t room_of(const OverlapCall& call) {
+    const bool all = call.activation == Activation::softmax || is_turned(call);
+    return 3 * TILE + (all ? call.classes * call.width : 0);
 }
 
 struct OverlapKernels {
