@@ -94,9 +94,11 @@ def check_shapes(loss: str, input: Tensor, target: Tensor, dim: int, ignore_inde
         return dim, False
     pixels = input.shape[:dim] + input.shape[dim + 1 :]
     if target.shape != pixels:
+        one = target.dim() == input.dim() and target.shape[dim] == 1
         raise ValueError(
             f"{loss}: expected a target of the input's shape, or labels of shape {tuple(pixels)} (without the class "
-            f"dimension {dim}), got {checks.shapes(input=input, target=target)}"
+            f"dimension {dim}), got {checks.shapes(input=input, target=target)}; "
+            + (f"write target.squeeze({dim}) for labels" if one else "reshape one of them")
         )
     if target.is_floating_point() or target.dtype == torch.bool:
         raise RuntimeError(
