@@ -87,6 +87,11 @@ def wrong(rule: str, **known: Any) -> Callable[[Callable[[Any, Any], None]], Cal
     return mark
 
 
+def wrong_with_lossmith(rule: str, **known: Any) -> Callable[[Callable[[Any, Any], None]], Callable[[Any, Any], None]]:
+    """Marks one that needs what torch's losses lack."""
+    return wrong(rule, libraries=(LOSSMITH,), **known)
+
+
 # ----- what most loops need -----
 
 

@@ -33,7 +33,7 @@ def _at_once(call: Call) -> Text | None:
             f"the target {given} is not of an integer dtype: rows of labels are expected, padded with -1",
             f"目标为 {given}，不是整数类型：应为逐行列出的标签，以 -1 填充",
         )
-    if scores.dim() == 0:
+    if scores.dim() == 0 or (call.loss in OVERLAP and target.shape == scores.shape):
         return None
     labels = _shape_of_labels(call)
     whole = not target.is_floating_point() and target.dtype != torch.bool

@@ -1,5 +1,8 @@
 """LM218: a teacher that learns from its student, or that is the student."""
 
+import torch
+from torch import Tensor
+
 from ..card import Text
 from ..rule import Call, Rule
 
@@ -8,7 +11,8 @@ def _at_once(call: Call) -> Text | None:
     student, teacher = call.arguments["input"], call.arguments["teacher"]
     if not student.requires_grad:
         return None
-    if teacher is student or (teacher._base is student and teacher.shape == student.shape):
+    plain = all(type(given) is Tensor and given.layout == torch.strided for given in (student, teacher))
+    if teacher is student or (plain and teacher.dtype == student.dtype and teacher.is_set_to(student)):
         return Text("student and teacher are the same tensor", "学生与教师是同一个张量")
     if teacher.grad_fn is None:
         return None

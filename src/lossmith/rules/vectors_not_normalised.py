@@ -31,7 +31,8 @@ def _lengths(call: Call) -> Tensor:
 
 def _length(vectors: Tensor) -> Tensor:
     wide = vectors.detach().to(torch.float64 if vectors.dtype == torch.float64 else torch.float32)
-    return torch.linalg.vector_norm(wide, dim=-1)
+    length: Tensor = torch.linalg.vector_norm(wide, dim=-1)
+    return length
 
 
 def _says(call: Call, numbers: Numbers) -> Text | None:

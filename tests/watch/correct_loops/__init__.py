@@ -6,13 +6,17 @@ from . import (
     classification,
     ctc,
     distributions,
+    embeddings,
     images,
+    intervals,
     keywords,
     mechanics,
     metric,
+    overlap,
     regression,
     reinforcement,
     sequences,
+    transport,
 )
 
 __all__ = [
@@ -21,11 +25,15 @@ __all__ = [
     "classification",
     "ctc",
     "distributions",
+    "embeddings",
     "images",
+    "intervals",
     "keywords",
     "mechanics",
     "metric",
+    "overlap",
     "regression",
     "reinforcement",
     "sequences",
+    "transport",
 ]
