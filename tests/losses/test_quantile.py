@@ -194,6 +194,23 @@ def test_masks_and_weights_of_rows_and_of_quantiles() -> None:
         LF.quantile_loss(x, y, QUANTILES, mask=rows)
 
 
+@each_dtype
+@pytest.mark.parametrize("several", [2, 3, 7, 64, 65])
+def test_rows_end_anywhere_in_the_blocks_and_pieces_of_the_kernel(
+    several: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = draw(20011, several, dtype=dtype).requires_grad_(), draw(20011, seed=1, dtype=dtype)
+    quantiles = torch.linspace(0.01, 0.99, several, dtype=torch.float64)
+    mask, weight = y[:, None] > -1, draw(several, seed=2, dtype=dtype).abs()
+    keywords: dict[str, Any] = {"reduction": "none", "mask": mask, "sample_weight": weight}
+    found = natively(lambda: LF.quantile_loss(x, y, quantiles, **keywords))
+    (slope,) = grad(found, x, torch.ones_like(found))
+    monkeypatch.setattr("lossmith.backend.FORCED", "reference")
+    expected = LF.quantile_loss(x, y, quantiles, **keywords)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(slope, grad(expected, x, torch.ones_like(expected))[0])
+
+
 @pytest.mark.parametrize("reduction", ["batchmean", "mean"])
 def test_the_sum_over_the_quantiles_is_q_times_the_mean(reduction: str) -> None:
     x, y = draw(4, 3), draw(4, seed=1)

@@ -98,11 +98,11 @@ def quantile_loss(
         quantiles = _numbers(loss, quantiles)
         several = 0 if isinstance(quantiles, float) else len(quantiles)
     if several:
-        target = _column(loss, input, target, several)
+        alike, target = 0, _column(loss, input, target, several)
     else:
         alike = checks.pair(loss, how.reduction, input, target, "input")
-        if isinstance(quantiles, float):
-            return pointwise(loss, pinball, (input, target, 1.0 - quantiles, quantiles), (), how, alike=alike)
+    if isinstance(quantiles, float):
+        return pointwise(loss, pinball, (input, target, 1.0 - quantiles, quantiles), (), how, alike=alike)
     compute, result = dtypes(input, target)
     over, under = _prices(quantiles, compute, input.device)
     # prices are not of half precision where input and target are: those decide on the result's dtype
@@ -170,14 +170,14 @@ def _column(loss: str, input: Tensor, target: Tensor, several: int) -> Tensor:
     return target
 
 
-def _prices(quantiles: Tensor | tuple[float, ...] | float, dtype: torch.dtype, device: torch.device) -> list[Tensor]:
+def _prices(quantiles: Tensor | tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Sequence[Tensor]:
     """What a unit above the target costs, and a unit below it, of each quantile."""
     if isinstance(quantiles, Tensor):
         wide = quantiles.to(torch.promote_types(quantiles.dtype, dtype))
         return [(1 - wide).to(dtype), wide.to(dtype)]
-    sides = [1.0 - q for q in quantiles], quantiles
+    sides = torch.tensor(([1.0 - q for q in quantiles], quantiles), dtype=dtype, device="cpu")
     # a copy from ordinary memory that the host does not wait for
-    return [torch.tensor(side, dtype=dtype, device="cpu").to(device, non_blocking=True) for side in sides]
+    return sides.to(device, non_blocking=True).unbind()
 
 
 class QuantileLoss(Criterion, torch.nn.Module):
@@ -305,6 +305,7 @@ CARD = Card(
                 "torch.cat([low, low + softplus(steps).cumsum(-1)], -1)，"
                 "或在使用前排序：x.sort(-1).values。",
             ),
+            rule="quantiles-cross",
         ),
         Trap(
             "quantile-mean-over-quantiles",
@@ -327,6 +328,7 @@ CARD = Card(
                 "q 是低于预测的目标所占比例，q = 0.9 会使预测偏高：低估的代价是高估的九倍。"
                 "若把 target 与 input 写反，学到的是 0.1 分位数，且不会报错。",
             ),
+            rule="swapped-arguments",
         ),
         Trap(
             "quantile-weights-of-rows",

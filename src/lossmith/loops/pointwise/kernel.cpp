@@ -74,13 +74,21 @@ constexpr Block<T> BLOCKS[][3] = {
 template <typename T>
 constexpr Dtype OWN = sizeof(T) == 8 ? Dtype::f64 : Dtype::f32;
 
+// Whether the elements lie at equal distances throughout, that of the last dimension.
+inline bool in_one_run(const Strided& tensor, const Shape& shape) {
+    bool found = true;
+    for (int d = 1; d < shape.dims; ++d) found &= tensor.stride[d - 1] == tensor.stride[d] * shape.size[d];
+    return found;
+}
+
 // Calls part(byte offset, stride, first, count) for each run of a block along the last dimension.
 template <typename Part>
 inline void walk(const Strided& tensor, const Shape& shape, const std::int64_t begin, const std::int64_t n,
                  const Part& part) {
     const int inner = shape.dims - 1;
     const std::int64_t bytes = static_cast<std::int64_t>(size_of(tensor.dtype));
-    if (inner <= 0) return part(begin * tensor.stride[0] * bytes, tensor.stride[0], std::int64_t(0), n);
+    if (in_one_run(tensor, shape))
+        return part(begin * tensor.stride[inner] * bytes, tensor.stride[inner], std::int64_t(0), n);
     std::int64_t index[MAX_DIMS], rest = begin, offset = 0;
     for (int d = inner; d >= 0; --d) {
         index[d] = rest % shape.size[d];
@@ -105,6 +113,8 @@ inline void walk(const Strided& tensor, const Shape& shape, const std::int64_t b
 template <typename T>
 inline T* in_place(const Strided& tensor, const Shape& shape, const std::int64_t begin, const std::int64_t n) {
     if (tensor.dtype != OWN<T>) return nullptr;
+    const std::int64_t row = shape.size[shape.dims - 1];
+    if (begin % row + n > row && !in_one_run(tensor, shape)) return nullptr;
     T* place = nullptr;
     walk(tensor, shape, begin, n, [&](std::int64_t offset, std::int64_t stride, std::int64_t, std::int64_t count) {
         place = count == n && (stride == 1 || n == 1) ? reinterpret_cast<T*>(tensor.data + offset) : nullptr;
@@ -112,19 +122,56 @@ inline T* in_place(const Strided& tensor, const Shape& shape, const std::int64_t
     return place;
 }
 
+// The places of elements in short rows (a sample with a few quantiles), of which a block holds many.
+struct ShortRows {
+    static constexpr std::int64_t LONGEST = 64;
+    std::int64_t size = 0;  // 0: the rows are not short, or are not all there is
+    std::int32_t row[BLOCK + LONGEST], column[BLOCK + LONGEST];
+
+    explicit ShortRows(const Shape& shape) {
+        if (shape.dims != 2 || shape.size[1] > LONGEST) return;
+        size = shape.size[1];
+        for (std::int64_t i = 0, r = 0, c = 0; i < BLOCK + size; ++i) {
+            row[i] = static_cast<std::int32_t>(r);
+            column[i] = static_cast<std::int32_t>(c);
+            if (++c == size) ++r, c = 0;
+        }
+    }
+};
+
+// What is repeated along short rows, or row after row, is read once: a call for each row would be dearer than the loss.
 template <typename T>
-inline void gather(const Strided& tensor, const Shape& shape, const std::int64_t begin, const std::int64_t n,
+inline bool spread(const Strided& tensor, const ShortRows& rows, const std::int64_t begin, const std::int64_t n,
                    T* const to) {
+    if (!rows.size || (tensor.stride[0] != 0 && tensor.stride[1] != 0)) return false;
+    T few[BLOCK];
+    const std::int64_t row = begin / rows.size, column = begin % rows.size;
+    const bool along = tensor.stride[1] == 0;
+    const std::int64_t bytes = static_cast<std::int64_t>(size_of(tensor.dtype));
+    const std::int64_t first = along ? row * tensor.stride[0] : 0;
+    const std::int64_t count = along ? rows.row[column + n - 1] + 1 : rows.size;
+    load<T>(tensor.data + first * bytes, tensor.dtype, tensor.stride[along ? 0 : 1], static_cast<std::size_t>(count),
+            few);
+    const std::int32_t* const place = (along ? rows.row : rows.column) + column;
+#pragma GCC ivdep
+    for (std::int64_t i = 0; i < n; ++i) to[i] = few[place[i]];
+    return true;
+}
+
+template <typename T>
+inline void gather(const Strided& tensor, const Shape& shape, const ShortRows& rows, const std::int64_t begin,
+                   const std::int64_t n, T* const to) {
+    if (spread(tensor, rows, begin, n, to)) return;
     walk(tensor, shape, begin, n, [&](std::int64_t offset, std::int64_t stride, std::int64_t first, std::int64_t count) {
         load<T>(tensor.data + offset, tensor.dtype, stride, static_cast<std::size_t>(count), to + first);
     });
 }
 
 template <typename T>
-inline const T* fetch(const Strided& tensor, const Shape& shape, const std::int64_t begin, const std::int64_t n,
-                      T* const scratch) {
+inline const T* fetch(const Strided& tensor, const Shape& shape, const ShortRows& rows, const std::int64_t begin,
+                      const std::int64_t n, T* const scratch) {
     if (const T* const place = in_place<T>(tensor, shape, begin, n)) return place;
-    gather(tensor, shape, begin, n, scratch);
+    gather(tensor, shape, rows, begin, n, scratch);
     return scratch;
 }
 
@@ -146,6 +193,9 @@ struct Scratch {
     alignas(64) T weight[BLOCK];
     alignas(64) T other[BLOCK];
     alignas(64) T kept[BLOCK];  // 1 where the mask is True, else 0
+    const ShortRows rows;
+
+    explicit Scratch(const Shape& shape) : rows(shape) {}
 };
 
 template <typename T>
@@ -162,17 +212,13 @@ template <typename T>
 inline const T* weights(const PointwiseCall& call, const std::int64_t begin, const std::int64_t n, Scratch<T>& scratch) {
     const T* weight = nullptr;
     for (int k = 0; k < call.factors; ++k) {
-        const T* const factor = fetch(call.factor[k], call.shape, begin, n, scratch.other);
+        const T* const factor = fetch(call.factor[k], call.shape, scratch.rows, begin, n, scratch.other);
         if (k == 0 && call.factors == 1 && !call.mask.data) return factor;
         for (std::int64_t i = 0; i < n; ++i) scratch.weight[i] = k == 0 ? factor[i] : scratch.weight[i] * factor[i];
         weight = scratch.weight;
     }
     if (call.mask.data) {
-        walk(call.mask, call.shape, begin, n,
-             [&](std::int64_t offset, std::int64_t stride, std::int64_t first, std::int64_t count) {
-                 load<T>(call.mask.data + offset, Dtype::boolean, stride, static_cast<std::size_t>(count),
-                         scratch.kept + first);
-             });
+        gather(call.mask, call.shape, scratch.rows, begin, n, scratch.kept);
         if (!call.factors) return scratch.kept;
         for (std::int64_t i = 0; i < n; ++i) scratch.weight[i] = where(scratch.kept[i] != T(0), weight[i], T(0));
         weight = scratch.weight;
@@ -188,7 +234,7 @@ inline void claim(const T* const next, const std::int64_t n) {
 
 template <typename T>
 inline void run_piece(const PointwiseCall& call, const std::int64_t piece) {
-    Scratch<T> scratch;
+    Scratch<T> scratch(call.shape);
     T parameter[MAX_PARAMETERS];
     for (int p = 0; p < MAX_PARAMETERS; ++p) parameter[p] = static_cast<T>(call.parameter[p]);
     const T* operand[MAX_OPERANDS] = {};
@@ -213,7 +259,7 @@ inline void run_piece(const PointwiseCall& call, const std::int64_t piece) {
         for (int k = 0; k < call.operands; ++k) {
             const Strided& tensor = call.operand[k];
             if (!tensor.data) continue;
-            operand[k] = fetch(tensor, call.shape, begin, n, scratch.operand[k]);
+            operand[k] = fetch(tensor, call.shape, scratch.rows, begin, n, scratch.operand[k]);
             if (call.mask.data) {
                 // 1 is a point where every formula is finite, with finite derivatives
                 const T *const from = operand[k], *const kept = scratch.kept;
@@ -265,7 +311,7 @@ inline void run_piece(const PointwiseCall& call, const std::int64_t piece) {
 
 template <typename T>
 inline void weigh_piece(const PointwiseCall& call, const std::int64_t piece) {
-    Scratch<T> scratch;
+    Scratch<T> scratch(call.shape);
     Partial partial;
     const std::int64_t end = (piece + 1) * PIECE < call.shape.count ? (piece + 1) * PIECE : call.shape.count;
     for (std::int64_t begin = piece * PIECE; begin < end; begin += BLOCK) {

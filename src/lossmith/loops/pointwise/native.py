@@ -62,7 +62,11 @@ def pointwise(
                 compute = result = tensors[0].dtype
             else:
                 compute, result = dtypes(*operands, like=like, composite=composite, integers=integers)
-            shape = tensors[0].shape if found > 1 else _shape(tensors)
+            shape = tensors[0].shape
+            if found == 1:
+                # torch.broadcast_shapes of plain sizes, in a hundredth of its time
+                for tensor in tensors[1:]:
+                    shape = torch._C._infer_size(shape, tensor.shape)
             tail = (weight, weight_in_mean, batch)
             call = _Call(loss, formula, len(tensors), numbers, parameters, how, domain, compute, result, shape, tail)
             elements = shape.numel()
