@@ -11,7 +11,8 @@
 namespace lossmith {
 inline namespace LOSSMITH_ISA {
 
-// Runs a loop with the cost and its slope as a function of the surprisal; without a logarithm where gamma is 2.
+// Runs a loop with the cost and its slope as a function of the surprisal; without a logarithm where gamma is 2. Who calls it
+// is flattened: a loop with a call in it is not vectorised.
 template <typename T, typename Loop>
 [[gnu::always_inline]] inline void with_focus(const RowwiseCall& call, const Loop& loop) {
     if (call.gamma == 2) {
@@ -33,8 +34,8 @@ static inline std::array<double, 2> focused(const RowwiseCall& call, const doubl
 
 // The rows of a tile: the surprisals become costs, and get their slopes.
 template <typename T>
-inline void focused(const RowwiseCall& call, const Index rows, T* const surprisal, T* const slope) {
-    with_focus<T>(call, [&](const auto& focus) {
+[[gnu::flatten]] inline void focused(const RowwiseCall& call, const Index rows, T* const surprisal, T* const slope) {
+    with_focus<T>(call, [=](const auto& focus) {
 #pragma GCC ivdep
         for (Index i = 0; i < rows; ++i) {
             const auto [cost, of_cost] = focus(surprisal[i]);
@@ -46,7 +47,7 @@ inline void focused(const RowwiseCall& call, const Index rows, T* const surprisa
 // ----- against probabilities q: each class has a cost of its own -----
 
 template <typename T>
-inline T focal_probabilities(const RowwiseCall& call, const Row<T>& row) {
+[[gnu::flatten]] inline T focal_probabilities(const RowwiseCall& call, const Row<T>& row) {
     const std::size_t n = static_cast<std::size_t>(call.classes);
     const T greatest = greatest_of(row.x, call.classes);
     const double total = exponentials(row.x, call.classes, greatest, row.e);
@@ -77,7 +78,8 @@ inline T focal_probabilities(const RowwiseCall& call, const Row<T>& row) {
 }
 
 template <typename T>
-inline void focal_probabilities(const RowwiseCall& call, Tile<T>& tile, const Side<T>& side, const T scale) {
+[[gnu::flatten]] inline void focal_probabilities(const RowwiseCall& call, Tile<T>& tile, const Side<T>& side,
+                                                 const T scale) {
     const Index n = call.classes, w = tile.count;
     const T* const weight = static_cast<const T*>(call.class_weight);
     alignas(64) T greatest[TILE], log_total[TILE], coefficient[TILE], share[TILE];
