@@ -9,28 +9,47 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import lossmith
+from lossmith import functional as L
+
 """
 
 WRONG = {
     "softmax-into-cross-entropy": [
         "loss = F.cross_entropy(torch.softmax(model(x), 1), y)",
         "p = model(x).softmax(dim=-1)\nloss = F.cross_entropy(p.view(-1, 10), y.view(-1))",
+        "loss = L.focal_loss(model(x).softmax(1), y)",
+        "loss = lossmith.DiceLoss()(torch.softmax(model(x), 1), y)",
+        "loss = L.distillation_loss(model(x), teacher(x).softmax(-1), y)",
+        "loss = L.distillation_loss(model(x).softmax(-1), teacher(x), y)",
     ],
     "log-softmax-into-cross-entropy": [
         "loss = F.cross_entropy(F.log_softmax(model(x), dim=1), y)",
         "loss = F.cross_entropy(F.log_softmax(model(x)), y)",
+        "loss = L.tversky_loss(F.log_softmax(model(x), dim=1), y)",
+        "loss = L.distillation_loss(model(x), F.log_softmax(b, dim=1))",
     ],
-    "sigmoid-into-cross-entropy": ["loss = F.cross_entropy(torch.sigmoid(model(x)), y)"],
+    "sigmoid-into-cross-entropy": [
+        "loss = F.cross_entropy(torch.sigmoid(model(x)), y)",
+        "loss = L.focal_loss(torch.sigmoid(model(x)), y)",
+        "loss = L.dice_loss(torch.sigmoid(model(x)), y)",
+    ],
     "sigmoid-into-bce-with-logits": [
         "loss = F.binary_cross_entropy_with_logits(model(x).sigmoid(), y)",
         "loss = F.binary_cross_entropy_with_logits(F.softmax(model(x), 1)[:, 1], y)",
         "loss = nn.MultiLabelSoftMarginLoss()(torch.sigmoid(model(x)), y)",
         "loss = nn.SoftMarginLoss()(torch.sigmoid(model(x)), y)",
+        "loss = lossmith.SigmoidFocalLoss()(torch.sigmoid(model(x)), y)",
+        "loss = lossmith.DiceLoss(activation='sigmoid')(torch.sigmoid(model(x)), y)",
+        "loss = L.tversky_loss(F.softmax(model(x), dim=1), y, activation='sigmoid')",
     ],
     "relu-before-logits": [
         "loss = F.cross_entropy(F.relu(model(x)), y)",
         "loss = F.nll_loss(F.log_softmax(F.relu(model(x)), dim=1), y)",
         "loss = F.binary_cross_entropy(torch.sigmoid(torch.relu(model(x))), y)",
+        "loss = L.sigmoid_focal_loss(torch.relu(model(x)), y)",
+        "loss = L.dice_loss(torch.relu(model(x)), y)",
+        "loss = L.dice_loss(torch.sigmoid(torch.relu(model(x))), y, activation=None)",
     ],
     "softmax-wrong-dim": [
         "loss = F.nll_loss(F.log_softmax(model(x), dim=0), y)",
@@ -39,6 +58,7 @@ WRONG = {
         "loss = F.cross_entropy(F.log_softmax(model(x), 0), y)",
         "loss = F.kl_div(F.log_softmax(a, dim=1), F.softmax(b), reduction='batchmean')",
         "loss = F.kl_div(F.log_softmax(a, dim=0), b, reduction='batchmean')",
+        "loss = L.js_div(F.log_softmax(a, dim=0), b, reduction='batchmean')",
     ],
     "probabilities-into-nll": [
         "loss = F.nll_loss(F.softmax(model(x), dim=1), y)",
@@ -52,30 +72,37 @@ WRONG = {
         "loss = F.binary_cross_entropy(nn.Linear(4, 1)(x).squeeze(1), y)",
         "loss = nn.BCELoss()(torch.tanh(model(x)), y)",
         "loss = nn.BCELoss()(F.logsigmoid(model(x)), y)",
+        "loss = L.dice_loss(nn.Linear(4, 1)(x), y, activation=None)",
     ],
     "single-logit-cross-entropy": [
         "loss = F.cross_entropy(nn.Linear(4, 1)(x), y)",
         "loss = F.cross_entropy(nn.Conv2d(4, 1, 3)(x), y)",
+        "loss = L.focal_loss(nn.Linear(4, 1)(x), y)",
+        "loss = lossmith.DiceLoss()(nn.Conv2d(4, 1, 3)(x), y)",
     ],
     "kl-input-not-log": [
         "loss = F.kl_div(F.softmax(a, dim=1), F.softmax(b, dim=1), reduction='batchmean')",
         "loss = F.kl_div(nn.Linear(4, 3)(a), F.softmax(b, dim=1), reduction='batchmean')",
+        "loss = lossmith.JSDivLoss(reduction='batchmean')(F.softmax(a, dim=1), F.softmax(b, dim=1))",
     ],
     "kl-target-not-probability": [
         "loss = F.kl_div(F.log_softmax(a, dim=1), F.log_softmax(b, dim=1), reduction='batchmean')",
         "loss = F.kl_div(F.log_softmax(a, dim=1), F.softmax(b, dim=1), reduction='batchmean', log_target=True)",
         "loss = F.kl_div(F.log_softmax(a, dim=1), b.log(), reduction='sum')",
+        "loss = L.js_div(F.log_softmax(a, dim=1), F.softmax(b, dim=1), True, reduction='sum')",
     ],
     "kl-mean-reduction": [
         "loss = F.kl_div(F.log_softmax(a, dim=1), b)",
         "loss = F.kl_div(F.log_softmax(a, dim=1), b, size_average=True)",
         "criterion = nn.KLDivLoss(reduction='mean')",
+        "criterion = lossmith.JSDivLoss()",
     ],
     "target-not-plus-minus-one": [
         "loss = F.cosine_embedding_loss(a, b, (x == y).float())",
         "loss = F.margin_ranking_loss(a, b, torch.zeros(8))",
         "loss = F.hinge_embedding_loss(a, torch.tensor([1, 0, 1]))",
         "loss = nn.SoftMarginLoss()(a, torch.randint(0, 2, (8,)).float())",
+        "loss = lossmith.ContrastiveLoss(margin=2.0)(a, b, (x == y).float())",
     ],
     "cosine-margin-out-of-range": [
         "loss = F.cosine_embedding_loss(a, b, y, margin=1.5)",
@@ -86,6 +113,18 @@ WRONG = {
 LEGAL = [
     "loss = F.cross_entropy(model(x), y)\naccuracy = (model(x).softmax(1).argmax(1) == y).float().mean()",
     "loss = F.cross_entropy(10 * torch.sigmoid(model(x)), y)",
+    "loss = L.dice_loss(F.softmax(model(x), dim=1), y, activation=None)",
+    "loss = L.dice_loss(torch.sigmoid(model(x)), y, activation=None)",
+    "loss = L.dice_loss(torch.sigmoid(model(x)), y, activation=how)",
+    "loss = L.dice_loss(nn.Conv2d(4, 1, 3)(x), y, activation='sigmoid')",
+    "loss = L.dice_loss(nn.Conv2d(4, 2, 3)(x), y)",
+    "loss = L.contrastive_loss(a, b, (x == y).float(), labels='binary')",
+    "loss = L.contrastive_loss(a, b, (x == y).float(), labels=how)",
+    "loss = L.distillation_loss(model(x), teacher(x), y)",
+    "loss = L.sigmoid_focal_loss(model(x), F.softmax(b, dim=1))",
+    "loss = L.js_div(F.log_softmax(a, dim=1), F.softmax(b, dim=1), reduction='batchmean')",
+    "loss = L.js_div(F.log_softmax(a, dim=1), F.softmax(b, dim=1), normalizer=8)",
+    "loss = L.arcface_loss(F.relu(model(x)), w, y)",
     "loss = F.cross_entropy(model(x), F.softmax(b, dim=1))",
     "loss = F.cross_entropy(nn.Linear(8, 1)(x).view(-1, 4), y)",
     "loss = F.cross_entropy(nn.Linear(8, 1)(x).squeeze(-1), y)",

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,6 +125,13 @@ BROKEN: dict[str, list[Step]] = {
         lambda: F.multilabel_margin_loss(scores(1, 3), torch.tensor([[3, -1, -1]])),
         lambda: ctc(targets=torch.full((3, 4), 9)),
         lambda: ctc(targets=torch.full((12,), 6)),
+        lambda: L.focal_loss(scores(3, 5), torch.tensor([1, 2, 5])),
+        lambda: L.focal_loss(scores(3, 5), labels(3, 1)),
+        lambda: L.distillation_loss(scores(3, 5), torch.randn(3, 5), torch.tensor([1, 2, -1])),
+        lambda: L.arcface_loss(scores(3, 4), torch.randn(5, 4), torch.tensor([1, 2, 5])),
+        lambda: L.cosface_loss(scores(3, 4), torch.randn(5, 4), torch.tensor([1.0, 2.0, 3.0])),
+        lambda: L.dice_loss(scores(3, 2, 4), torch.full((3, 4), 255)),
+        lambda: L.tversky_loss(scores(3, 4, 2), torch.full((3, 4), 2), dim=-1),
     ],
     "swapped-arguments": [
         lambda: F.cross_entropy(bits(8, 3), scores(8, 3)),
@@ -141,6 +148,31 @@ BROKEN: dict[str, list[Step]] = {
         lambda: F.mse_loss(torch.randn(8), scores(8)),
         lambda: F.smooth_l1_loss(torch.randn(8), scores(8)),
         lambda: L.l1_loss(labels(8), scores(8)),
+        lambda: L.log_cosh_loss(torch.randn(8), scores(8)),
+        lambda: L.charbonnier_loss(torch.randn(8), scores(8)),
+        lambda: L.quantile_loss(torch.randn(8), scores(8), 0.9),
+        lambda: L.sigmoid_focal_loss(bits(8), scores(8)),
+        lambda: L.distillation_loss(torch.randn(8, 3), scores(8, 3) * 2),
+        lambda: L.js_div(torch.rand(8, 3).log_softmax(1), scores(8, 3).log_softmax(1)),
+    ],
+    "repeated-keys": [
+        lambda: L.info_nce_loss(scores(16, 4), torch.randn(5, 4)[labels(16)]),
+        lambda: L.siglip_loss(scores(16, 4), torch.randn(15, 4).double()[torch.arange(16) % 15]),
+        lambda: L.info_nce_loss(scores(8, 4), torch.randn(7, 4).bfloat16()[torch.arange(8) % 7], pairing="views"),
+    ],
+    "vectors-not-normalised": [
+        lambda: L.info_nce_loss(scores(8, 64), scores(8, 64), normalize=False),
+        lambda: L.supcon_loss(scores(8, 64), labels(8, classes=2), torch.tensor(0.07), normalize=False),
+        lambda: L.siglip_loss(scores(8, 64), scores(8, 64), scale=torch.tensor([10.0]), normalize=False),
+    ],
+    "teacher-not-detached": [
+        lambda: L.distillation_loss(scores(8, 3) * 2, scores(8, 3) * 2),
+        lambda: (lambda x: L.distillation_loss(x, x))(scores(8, 3)),
+        lambda: (lambda x: L.distillation_loss(x, x.detach(), labels(8, classes=3)))(scores(8, 3) * 2),
+    ],
+    "critic-squashed": [
+        lambda: L.wasserstein_critic_loss(scores(8).sigmoid(), scores(8).sigmoid()),
+        lambda: L.wasserstein_critic_loss(torch.randn(8), scores(8).tanh()[:, None].squeeze(1)),
     ],
     "ctc-layout": [
         lambda: ctc(scores(3, 12, 6).log_softmax(-1)),
@@ -192,6 +224,8 @@ BROKEN: dict[str, list[Step]] = {
         lambda: F.mse_loss(scores(8), 2e5 + 5e4 * torch.randn(8)),
         lambda: F.mse_loss(scores(8), 300 * torch.randn(8), reduction="sum"),
         lambda: L.mse_loss(scores(8, scale=1e6), 300 * torch.randn(8)),
+        lambda: L.log_cosh_loss(scores(8), 2e5 + 5e4 * torch.randn(8)),
+        lambda: L.charbonnier_loss(scores(8, 4), 255 * torch.rand(8, 4)),
         lambda: F.mse_loss(scores(8) / 0, 300 * torch.randn(8)),
     ],
     "loss-not-finite": [
@@ -202,6 +236,9 @@ BROKEN: dict[str, list[Step]] = {
         lambda: F.cross_entropy(scores(8, 3), torch.full((8,), -100)),
         lambda: F.smooth_l1_loss(scores(0, 4), torch.randn(0, 4)),
         lambda: F.nll_loss(torch.log(scores(8, 3) * 0), labels(8, classes=3)),
+        lambda: L.supcon_loss(scores(8, 4), torch.arange(8)),
+        lambda: L.mined_triplet_margin_loss(scores(8, 4), torch.arange(8)),
+        lambda: L.supcon_loss(scores(4, 4), torch.tensor([0, 1, 2, 2]), mask=torch.tensor([True, True, True, False])),
         lambda: F.gaussian_nll_loss(scores(8), torch.randn(8), torch.full((8,), torch.nan)),
     ],
     "half-overflow": [
@@ -246,6 +283,106 @@ def test_easy_triplets_are_seen_over_a_window(step: Step) -> None:
     assert found(step, batches=40) == {"easy-triplets"}
 
 
+def two_labels(*others: object, n: int = 16, **settings: object) -> Tensor:
+    """Mined triplets of two labels whose vectors are 20 apart."""
+    y = torch.arange(n) % 2
+    return L.mined_triplet_margin_loss(scores(n, 4, scale=0.05) + 10 * y[:, None], y, *others, **settings)
+
+
+def alike(loss: Callable[..., Tensor], *others: object, spread: float = 1e-3, **settings: object) -> Tensor:
+    """Vectors that differ by `spread`."""
+    vectors = 1 + spread * torch.randn(16, 4)
+    return loss(vectors.requires_grad_(), *others, **settings)
+
+
+def quantiles(quantiles: object, n: int = 16, **settings: object) -> Tensor:
+    return L.quantile_loss(scores(n, 3), torch.randn(n), quantiles, **settings)
+
+
+HALVES = torch.arange(16) % 2
+
+WINDOWS: dict[str, list[Step]] = {
+    "easy-triplets": [
+        lambda: two_labels("batch_all", 0.2),
+        lambda: two_labels("batch_hard", 0.2),
+        lambda: two_labels(on_empty="zero"),
+        lambda: two_labels("batch_all", 0.2, normalize=False, reduction="sum", mask=torch.arange(16) > 3),
+    ],
+    "embeddings-collapsed": [
+        lambda: alike(L.info_nce_loss, torch.randn(16, 4)),
+        lambda: alike(L.info_nce_loss, torch.randn(16, 4), temperature=torch.tensor(0.5, requires_grad=True)),
+        lambda: alike(L.siglip_loss, torch.randn(16, 4)),
+        lambda: alike(L.supcon_loss, HALVES),
+        lambda: alike(L.arcface_loss, torch.randn(3, 4), HALVES),
+        lambda: alike(L.cosface_loss, torch.randn(3, 4), HALVES),
+        lambda: alike(L.contrastive_loss, torch.ones(16, 4), 1 - 2 * HALVES),
+        lambda: alike(F.triplet_margin_loss, torch.ones(16, 4), torch.ones(1, 4).expand(16, 4)),
+        lambda: alike(L.triplet_margin_loss, torch.ones(16, 4), torch.ones(16, 4), squared=True),
+        lambda: alike(L.mined_triplet_margin_loss, HALVES, "batch_hard"),
+        lambda: alike(L.mined_triplet_margin_loss, HALVES, "batch_all", normalize=True, squared=True),
+    ],
+    "quantiles-cross": [
+        lambda: quantiles((0.1, 0.5, 0.9)),
+        lambda: quantiles((0.9, 0.1, 0.5)),
+        lambda: quantiles(torch.tensor([0.1, 0.5, 0.9])),
+        lambda: quantiles([0.1, 0.5, 0.9], mask=torch.arange(16)[:, None] > 3),
+    ],
+    "no-positive-pixel": [
+        lambda: L.dice_loss(scores(2, 3, 9), torch.zeros(2, 9, dtype=torch.long)),
+        lambda: L.dice_loss(scores(2, 3, 9), torch.full((2, 9), 7), ignore_index=7, on_empty="zero"),
+        lambda: L.tversky_loss(scores(2, 9, 1), torch.zeros(2, 9, 1), activation="sigmoid", dim=-1),
+        lambda: L.dice_loss(scores(2, 2, 9), F.one_hot(torch.zeros(2, 9).long(), 2).movedim(-1, 1).float()),
+    ],
+}
+SILENT: list[Step] = [
+    lambda: two_labels("batch_all", 0.2, average="active", on_empty="zero"),
+    lambda: two_labels("batch_hard", "soft"),
+    lambda: two_labels("batch_all", 25.0),
+    lambda: two_labels("batch_all", 0.2, n=4),
+    lambda: alike(L.info_nce_loss, torch.randn(16, 4), spread=0.5),
+    lambda: alike(L.info_nce_loss, torch.randn(16, 4), temperature=1e-6),
+    lambda: alike(L.info_nce_loss, torch.randn(16, 4), normalize=False),
+    lambda: alike(L.supcon_loss, torch.zeros(16, dtype=torch.long)),
+    lambda: alike(L.cosface_loss, torch.randn(3, 4), torch.zeros(16, dtype=torch.long)),
+    lambda: alike(L.contrastive_loss, torch.ones(16, 4), 1 - 2 * HALVES, margin=0.01),
+    lambda: alike(L.contrastive_loss, torch.randn(16, 4), 1 - 2 * HALVES),
+    lambda: alike(L.triplet_margin_loss, torch.ones(16, 4), torch.randn(16, 4)),
+    lambda: alike(L.mined_triplet_margin_loss, HALVES, "batch_hard", 0.005),
+    lambda: L.quantile_loss(scores(16, 3).sort(-1).values, torch.randn(16), (0.1, 0.5, 0.9)),
+    lambda: L.quantile_loss(scores(16, 3).sort(-1).values.flip(-1), torch.randn(16), torch.tensor([0.9, 0.5, 0.1])),
+    lambda: L.quantile_loss(scores(16, 1), torch.randn(16), (0.5,)),
+    lambda: L.dice_loss(scores(2, 3, 9), labels(2, 9, classes=3)),
+    lambda: L.dice_loss(scores(2, 1, 9), torch.ones(2, 1, 9), activation="sigmoid"),
+    lambda: L.dice_loss(scores(2, 3, 9), torch.zeros(2, 9).long(), mask=torch.tensor([[True, False, True]])),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [pytest.param(n, s, id=f"{n}-{i}") for n, steps in WINDOWS.items() for i, s in enumerate(steps)]
+)
+def test_some_are_seen_over_a_window(name: str, step: Step) -> None:
+    assert found(step, batches=8) == set()
+    assert name in found(step, batches=1025 if name == "quantiles-cross" else 130)
+
+
+@pytest.mark.parametrize("step", SILENT, ids=range(len(SILENT)))
+def test_a_window_of_what_is_legal_is_silent(step: Step) -> None:
+    assert found(step, batches=130) == set()
+
+
+def test_the_guard_draws_no_random_number() -> None:
+    """A miner that draws is not asked again."""
+
+    def after(watched: bool) -> Tensor:
+        torch.manual_seed(0)
+        x, y = torch.randn(16, 4, requires_grad=True), torch.arange(16) % 2
+        with lossmith.guard("collect") if watched else nullcontext():
+            L.mined_triplet_margin_loss(x, y, "distance_weighted", normalize=True)
+        return torch.rand(3)
+
+    torch.testing.assert_close(after(True), after(False), rtol=0, atol=0)
+
+
 # ----- what is silent -----
 
 LEGAL: list[Step] = [
@@ -260,6 +397,33 @@ LEGAL: list[Step] = [
     lambda: F.multilabel_margin_loss(scores(2, 5), torch.tensor([[0, 1, -1, -1, -1], [3, 0, 1, -1, -1]])),
     lambda: F.multilabel_margin_loss(scores(1, 2), torch.tensor([[0, 1]])),
     lambda: F.multilabel_margin_loss(scores(2, 3), torch.tensor([[0, 1, 2], [-1, 0, 0]])),
+    lambda: L.focal_loss(scores(3, 5), torch.tensor([1, -100, 4])),
+    lambda: L.focal_loss(scores(3, 5), scores(3, 5).softmax(1).detach()),
+    lambda: L.arcface_loss(scores(3, 4), torch.randn(5, 4), torch.tensor([0, 4, 1])),
+    lambda: L.dice_loss(scores(3, 2, 4), torch.tensor([[0, 1, 255, 1]] * 3), ignore_index=255),
+    lambda: L.dice_loss(scores(3, 2, 4), bits(3, 2, 4).long(), activation="sigmoid"),
+    lambda: L.dice_loss(scores(3, 1, 4), bits(3, 1, 4), activation="sigmoid"),
+    lambda: L.tversky_loss(scores(3, 4, 2), labels(3, 4, classes=2), dim=-1),
+    lambda: L.dice_loss(
+        scores(1, 2, 4), torch.tensor([[0, 1, 9, 1]]), element_mask=torch.tensor([[[True, True, False, True]]])
+    ),
+    # vectors
+    lambda: L.info_nce_loss(scores(16, 4), torch.randn(5, 4)[torch.arange(16) % 5], torch.arange(16) % 5),
+    lambda: L.info_nce_loss(scores(8, 4), torch.cat([torch.randn(6, 4), torch.zeros(2, 4)])),
+    lambda: L.info_nce_loss(scores(8, 4), labels=torch.arange(8) % 3),
+    lambda: L.siglip_loss(scores(8, 64), scores(8, 64)),
+    lambda: L.info_nce_loss(scores(8, 64), scores(8, 64), temperature=8.0, normalize=False),
+    lambda: L.supcon_loss(F.normalize(scores(8, 64)), labels(8, classes=2), 0.07, normalize=False),
+    lambda: L.supcon_loss(scores(8, 4), torch.arange(8), on_empty="zero"),
+    lambda: L.contrastive_loss(scores(8, 4), scores(8, 4), torch.tensor([1, -1] * 4)),
+    lambda: L.mined_triplet_margin_loss(scores(8, 4), torch.arange(8) % 2, "distance_weighted", on_empty="zero"),
+    # teachers and critics
+    lambda: L.distillation_loss(scores(8, 3), torch.randn(8, 3)),
+    lambda: L.distillation_loss(scores(8, 3).detach(), torch.randn(8, 3)),
+    lambda: (lambda x: L.distillation_loss(x[:4], x[4:].detach()))(scores(8, 3) * 2),
+    lambda: L.wasserstein_critic_loss(scores(8).sigmoid() * 3, scores(8) + scores(8).tanh()),
+    lambda: L.quantile_loss(scores(8).detach(), scores(8), 0.9),
+    lambda: L.quantile_loss(scores(8, 2), torch.randn(8), (0.1, 0.9)),
     # the target's gradient
     lambda: F.kl_div(scores(8, 3).log_softmax(1), scores(8, 3).softmax(1), reduction="batchmean"),
     lambda: F.kl_div(scores(8, 3).detach().log_softmax(1), scores(8, 3).softmax(1), reduction="batchmean"),
@@ -383,6 +547,7 @@ def evidence(step: Step, rule: str) -> str:
         (lambda: F.mse_loss(scores(8, scale=1e25), torch.randn(8)), "all operands are finite"),
         (lambda: F.cross_entropy(scores(8, 3), torch.full((8,), -100)), "every label is ignored"),
         (lambda: F.l1_loss(scores(0), torch.randn(0)), "no elements"),
+        (lambda: L.supcon_loss(scores(8, 4), torch.arange(8)), "no label of the batch occurs twice"),
     ],
 )
 def test_the_operand_that_brought_it_is_named(step: Step, words: str) -> None:
@@ -430,7 +595,7 @@ def test_backward_is_judged_by_what_it_is_called_on(losses: tuple[str, ...], req
 
 # ----- in source -----
 
-HEAD = "import torch\nfrom torch import nn\nfrom torch.nn import functional as F\n\n"
+HEAD = "import lossmith\nimport torch\nfrom torch import nn\nfrom torch.nn import functional as F\n\n"
 
 WRITTEN = {
     "swapped-arguments": [
@@ -440,6 +605,11 @@ WRITTEN = {
         "loss = F.kl_div(F.softmax(a, dim=1), F.log_softmax(b, dim=1), reduction='batchmean')",
         "loss = F.gaussian_nll_loss(mean, var, target)",
         "loss = nn.TripletMarginLoss()(anchor, negative, positive)",
+        "loss = lossmith.DistillationLoss()(teacher_logits, student_logits)",
+        "loss = lossmith.functional.wasserstein_critic_loss(real_scores, fake_scores)",
+        "loss = lossmith.QuantileLoss(0.9)(target, output)",
+        "loss = lossmith.DiceLoss()(labels, logits)",
+        "loss = lossmith.functional.js_div(F.softmax(a, dim=1), F.log_softmax(b, dim=1))",
         "loss = F.binary_cross_entropy(torch.ones(8), torch.sigmoid(model(x)))",
     ],
     "loss-detached": [
@@ -450,7 +620,13 @@ WRITTEN = {
     "shadowed-criterion": [
         "loss = nn.MSELoss()\nfor x, y in data:\n    loss = loss(model(x), y)\n    loss.backward()",
     ],
+    "critic-squashed": [
+        "loss = lossmith.WassersteinCriticLoss()(torch.sigmoid(critic(x)), critic(y))",
+        "loss = lossmith.functional.wasserstein_critic_loss(critic(x), torch.tanh(critic(y)))",
+    ],
     "arguments-to-constructor": [
+        "loss = lossmith.CharbonnierLoss(output, target)",
+        "loss = lossmith.FocalLoss(logits, labels)",
         "loss = nn.MSELoss(output, target)",
         "loss = nn.CrossEntropyLoss(logits, labels)",
         "loss = nn.L1Loss(model(x), y)",
@@ -471,6 +647,13 @@ UNWRITTEN = [
     "criterion = nn.CrossEntropyLoss(weight)",
     "criterion = nn.TripletMarginLoss(margin, p)",
     "criterion = nn.MSELoss(None, None, 'sum')",
+    "criterion = lossmith.TverskyLoss(alpha, beta)",
+    "criterion = lossmith.ArcFaceLoss(scale, margin)",
+    "criterion = lossmith.FocalLoss(gamma, class_weights)",
+    "loss = lossmith.DistillationLoss()(student_logits, teacher_logits, labels)",
+    "loss = lossmith.WassersteinCriticLoss()(fake, real, penalty)",
+    "loss = lossmith.functional.wasserstein_loss(target, output)",
+    "loss = lossmith.functional.wasserstein_critic_loss(critic(x), nn.Linear(4, 1)(y))",
     "criterion = nn.MSELoss()(output, target)",
 ]
 
