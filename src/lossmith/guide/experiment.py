@@ -292,9 +292,10 @@ class _Network:
 
     def _take_offsets(self, rows: Rows) -> None:
         """An interval as wide for every row holds the level of the residuals on rows that were kept back."""
-        if "offsets" in self.printed:
+        level = self.target.level
+        if level is not None and "offsets" in self.printed:
             residuals = _truth(self.target, rows) - self.predict(rows)[0]
-            ends = np.quantile(residuals, [(1 - self.target.level) / 2, (1 + self.target.level) / 2], axis=0)
+            ends = np.quantile(residuals, [(1 - level) / 2, (1 + level) / 2], axis=0)
             self.printed["offsets"] = torch.as_tensor(ends)
 
     def _predicted(self, output: Tensor) -> Array:

@@ -270,8 +270,9 @@ class Recipe:
 
     @property
     def label(self) -> str:
-        """The loss with the names of its arguments: short enough for a table."""
-        return f"{self.loss}({', '.join([*self.fixed, *self.computed])})" if self.fixed or self.computed else self.loss
+        """The loss with the names of its arguments, but for what a mean of nothing is: short enough for a table."""
+        names = ", ".join(name for name in (*self.fixed, *self.computed) if name != "on_empty")
+        return f"{self.loss}({names})" if names else self.loss
 
     def arguments(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.fixed, **{name: numbers[name] for name in self.computed}}

@@ -10,7 +10,9 @@ from ..inputs import Array
 from ..metrics import METRICS
 from ..record import Curves
 from .panel import Key, Panel, padded, whisker_rows
-from .svg import Axis, Figure, number
+from .svg import Axis, Figure, number, shortened
+
+LETTERS = 38  # of a loss with its arguments, before its figure
 
 
 def of_learning(choice: Choice, language: Language) -> Iterator[Panel]:
@@ -110,7 +112,12 @@ def _whiskers(choice: Choice, name: str, language: Language) -> Panel:
         figure.upright(right)
     for place, (i, label, (mean, low, high)) in enumerate(found):
         figure.whisker(max(low, axis.low), min(high, axis.high), -place - 0.18, mean, i)
-        figure.word(axis.low, -place + 0.14, f"{label}  {number(mean)}", kind=f"label{' strong' if i == 0 else ''}")
+        figure.word(
+            axis.low,
+            -place + 0.14,
+            f"{shortened(label, LETTERS)}  {number(mean)}",
+            kind=f"label{' strong' if i == 0 else ''}",
+        )
     return Panel(title, (figure.svg(),), metric.about(language))
 
 
@@ -141,7 +148,7 @@ def of_differences(choice: Choice, language: Language) -> Iterator[Panel]:
     for place, each in enumerate(compared):
         i, name = colours[each.rival]
         figure.whisker(max(each.low, axis.low), min(each.high, axis.high), -place - 0.18, each.difference, i)
-        figure.word(axis.low, -place + 0.14, f"{name}  {number(each.difference, 3)}", kind="label")
+        figure.word(axis.low, -place + 0.14, f"{shortened(name, LETTERS)}  {number(each.difference, 3)}", kind="label")
     yield Panel(title, (figure.svg(),), about)
 
 
