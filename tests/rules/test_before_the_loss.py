@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import lossmith
 
+L = lossmith.functional
 BATCHES = 6
 Loop = Callable[[], Tensor]
 """One step: it computes a loss."""
@@ -60,16 +61,28 @@ BY_VALUES = {
         lambda: F.cross_entropy(opaque(logits(4, 10, 5).softmax(1)), labels(4, 5)),
         lambda: F.cross_entropy(opaque(logits(64, 1000).softmax(1).bfloat16()), labels(64)),
         lambda: lossmith.functional.cross_entropy(opaque(logits(4, 5, 10).softmax(-1)), labels(4, 5), dim=-1),
+        lambda: L.focal_loss(opaque(logits(16, 10).softmax(1)), labels(16)),
+        lambda: L.distillation_loss(opaque(logits(16, 10).softmax(1)), torch.randn(16, 10)),
+        lambda: L.distillation_loss(logits(4, 5, 10), torch.randn(4, 5, 10).softmax(-1), labels(4, 5), dim=-1),
+        lambda: L.dice_loss(opaque(logits(4, 3, 8).softmax(1)), labels(4, 8, classes=3)),
+        lambda: L.tversky_loss(opaque(logits(4, 8, 3).softmax(-1)), labels(4, 8, classes=3), dim=-1),
     ],
-    "sigmoid-into-cross-entropy": [lambda: F.cross_entropy(opaque(logits(64, 10, scale=8).sigmoid()), labels(64))],
+    "sigmoid-into-cross-entropy": [
+        lambda: F.cross_entropy(opaque(logits(64, 10, scale=8).sigmoid()), labels(64)),
+        lambda: L.focal_loss(opaque(logits(64, 10, scale=8).sigmoid()), labels(64)),
+        lambda: L.dice_loss(opaque(logits(4, 3, 64, scale=8).sigmoid()), labels(4, 64, classes=3)),
+    ],
     "sigmoid-into-bce-with-logits": [
         lambda: F.binary_cross_entropy_with_logits(opaque(logits(256, scale=8).sigmoid()), bits(256)),
         lambda: F.multilabel_soft_margin_loss(opaque(logits(64, 10, scale=8).sigmoid()), bits(64, 10)),
         lambda: F.soft_margin_loss(opaque(logits(256, scale=8).sigmoid()), 2 * bits(256) - 1),
+        lambda: L.sigmoid_focal_loss(opaque(logits(256, scale=8).sigmoid()), bits(256)),
+        lambda: L.dice_loss(opaque(logits(4, 1, 64, scale=8).sigmoid()), bits(4, 1, 64), activation="sigmoid"),
     ],
     "relu-before-logits": [
         lambda: F.cross_entropy(opaque(logits(16, 10, scale=2).relu()), labels(16)),
         lambda: F.binary_cross_entropy_with_logits(opaque(logits(64, scale=2).relu()), bits(64)),
+        lambda: L.tversky_loss(opaque(logits(4, 3, 32, scale=2).relu()), labels(4, 32, classes=3)),
     ],
     "softmax-wrong-dim": [
         lambda: F.nll_loss(opaque(logits(10, 10).log_softmax(0)), labels(10)),  # as many rows as classes
@@ -95,6 +108,7 @@ BY_VALUES = {
     "target-not-in-unit-interval": [
         lambda: F.binary_cross_entropy_with_logits(logits(16), 255 * bits(16)),
         lambda: F.multilabel_soft_margin_loss(logits(16, 4), 2 * bits(16, 4) - 1),
+        lambda: L.sigmoid_focal_loss(logits(16, 4), 2 * bits(16, 4) - 1),
         lambda: _refused(F.binary_cross_entropy, logits(16).sigmoid(), 2 * bits(16) - 1),
     ],
 }
@@ -209,6 +223,23 @@ LEGAL = {
         logits(256, scale=0.1, shift=0.5), bits(256)
     ),
     "logits of a last layer of zeros": lambda: F.cross_entropy(0 * logits(16, 10), labels(16)),
+    "logits of regions": lambda: L.dice_loss(logits(4, 3, 8), labels(4, 8, classes=3)),
+    "probabilities of regions": lambda: L.dice_loss(
+        opaque(logits(4, 3, 8).softmax(1)), labels(4, 8, classes=3), activation=None
+    ),
+    "sigmoids of regions": lambda: L.tversky_loss(
+        logits(4, 3, 64, scale=8).sigmoid(), labels(4, 64, classes=3), activation=None
+    ),
+    "regions that a mask hides": lambda: L.dice_loss(
+        opaque(logits(4, 3, 8).softmax(1)), labels(4, 8, classes=3), mask=torch.arange(3) > 0
+    ),
+    "pixels that a mask hides": lambda: L.dice_loss(
+        torch.cat([logits(4, 1, 8).sigmoid(), 3 * logits(4, 1, 8)], -1),
+        bits(4, 1, 16),
+        activation=None,
+        element_mask=(torch.arange(16) < 8).view(1, 1, 16),
+    ),
+    "a teacher's logits": lambda: L.distillation_loss(logits(16, 10), torch.randn(16, 10), labels(16)),
     "large positive logits": lambda: F.cross_entropy(logits(16, 10, shift=20), labels(16)),
     "hidden logits": lambda: F.cross_entropy(
         logits(16, 10).masked_fill(torch.arange(10) > 7, -math.inf), labels(16, classes=8)

@@ -301,6 +301,13 @@ def test_legacy_arguments(only: Callable[..., None]) -> None:
         (lambda x: F.ctc_loss(x(6, 1, 3), torch.ones(1, 1, dtype=torch.long), (6,), (1,)), 2),
         (lambda x: F.kl_div(x(4, 3), torch.rand(4, 3), reduction="sum"), None),
         (lambda x: F.mse_loss(x(4, 3), torch.rand(4, 3)), None),
+        (lambda x: lossmith.functional.focal_loss(x(4, 3, 5), torch.zeros(4, 5, dtype=torch.long)), 1),
+        (lambda x: lossmith.functional.focal_loss(x(3), torch.tensor(0)), 0),
+        (lambda x: lossmith.functional.distillation_loss(x(4, 5, 3), torch.rand(4, 5, 3), dim=-1), 2),
+        (lambda x: lossmith.functional.distillation_loss(x(4, 3), torch.rand(4, 3)), 1),
+        (lambda x: lossmith.functional.dice_loss(x(4, 3, 5), torch.zeros(4, 5, dtype=torch.long)), 1),
+        (lambda x: lossmith.functional.tversky_loss(x(4, 5, 3), torch.zeros(4, 5, dtype=torch.long), dim=-1), 2),
+        (lambda x: lossmith.functional.arcface_loss(x(4, 3), x(5, 3), torch.zeros(4, dtype=torch.long)), None),
     ],
 )
 def test_the_dimension_of_the_classes(call: Callable[..., Tensor], dim: int | None, only: Callable[..., None]) -> None:

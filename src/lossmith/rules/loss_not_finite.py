@@ -53,6 +53,7 @@ def _counted(call: Call) -> Tensor:
 
 
 def _again(labels: Tensor, mask: Tensor | None) -> Tensor:
+    labels = labels.detach().to(torch.int64)
     if mask is not None and labels.numel() > 0:
         alone = labels.amin() - 1 - torch.arange(len(labels), device=labels.device)
         labels = torch.where(mask, labels, alone)

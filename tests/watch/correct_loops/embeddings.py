@@ -151,6 +151,16 @@ def hardest_of_each_batch(nn, F):
 
 
 @correct_with_lossmith
+def nearest_of_each_pair(nn, F):
+    """Semi-hard negatives by torch's Module, as FaceNet mines them."""
+    embed, optimizer = encoder(nn)
+    criterion = nn.TripletMarginLoss(margin=0.2, squared=True, normalize=True, miner="semi_hard", on_empty="zero")
+    for _ in range(40):
+        y = torch.arange(4).repeat_interleave(4)
+        update(optimizer, criterion(embed(torch.randn(16, 4) + 0.3 * y[:, None]), y))
+
+
+@correct_with_lossmith
 def all_triplets_over_the_active_ones(nn, F):
     """Far classes: nearly all triplets are easy, and the mean is of the others."""
     embed = nn.Linear(4, 6)

@@ -88,7 +88,7 @@ def samples_drawn_with_replacement(nn, F):
 
 @wrong_with_lossmith("vectors-not-normalised")
 def long_queries(nn, F):
-    embed, optimizer = nn.Linear(4, 64), None
+    embed = nn.Linear(4, 64)
     optimizer = torch.optim.SGD(embed.parameters(), lr=1e-4)
     for _ in range(6):
         a = 2 * torch.randn(8, 4)
@@ -120,6 +120,16 @@ def long_pictures_and_captions(nn, F):
 def all_triplets_of_far_classes(nn, F):
     embed = nn.Linear(4, 6)
     criterion = nn.MinedTripletMarginLoss("batch_all", margin=0.2)
+    optimizer = torch.optim.SGD(embed.parameters(), lr=1e-4)
+    for _ in range(60):
+        y = torch.arange(4).repeat(4)
+        update(optimizer, criterion(embed(0.1 * torch.randn(16, 4) + 30 * torch.eye(4)[y]), y))
+
+
+@wrong_with_lossmith("easy-triplets")
+def hardest_triplets_of_far_classes(nn, F):
+    embed = nn.Linear(4, 6)
+    criterion = nn.TripletMarginLoss(margin=0.2, miner="batch_hard")
     optimizer = torch.optim.SGD(embed.parameters(), lr=1e-4)
     for _ in range(60):
         y = torch.arange(4).repeat(4)
