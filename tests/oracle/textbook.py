@@ -214,7 +214,8 @@ def sigmoid_focal_results(x, t, of_ones, of_zeros, gamma) -> Results:
     if isinf(x):
         # a right answer costs nothing, with no slope; of a wrong one the power is (t or 1 - t)^gamma
         in_target = Sum(0) if cost == 0 and gamma > 0 else SKIPPED
-        return [Sum(weight * power * cost if cost else 0), Sum(weight * power * (p - t)), in_target]
+        value = Sum(weight * power * cost if cost else 0, through=(power,))
+        return [value, Sum(weight * power * (p - t)), in_target]
     slope = gamma * miss ** (gamma - 1) if miss > 0 else mpf(0)
     passed = (power, miss, weight * cost, weight * power * cost, slope * cost)
     return [
