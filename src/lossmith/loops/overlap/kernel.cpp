@@ -119,7 +119,7 @@ inline const T* numbers_of(const OverlapCall& call, const Field& field, const Ti
 
 // ----- tiles whose classes lie side by side -----
 
-constexpr Index FEW = 16;
+constexpr Index FEW = 64;
 
 // Calls body(class, count, pixel, address) for a few classes of every pixel, then for the next few: so lines that hold
 // several pixels of a class stay in the cache.
