@@ -290,8 +290,10 @@ def has_a_positive(a: Arguments) -> torch.Tensor:
 def clustered(d: Draw) -> Arguments:
     """Vectors of one label lie near each other, those of the next one not much farther."""
     drawn = grouped(d)
-    place = torch.tensor([[1.0, 0.0, 0.0]], device=d.device) + 0.1 * drawn["target"][:, None] * torch.eye(3, device=d.device)[1]
-    return {**drawn, "input": (0.2 * drawn["input"] + place).to(d.dtype)}
+    vectors = 0.2 * drawn["input"]
+    vectors[:, 0] += 1
+    vectors[:, 1] += 0.1 * drawn["target"]
+    return {**drawn, "input": vectors}
 
 
 def scattered(d: Draw) -> Arguments:

@@ -60,9 +60,7 @@ def batch_all(embeddings: Tensor, labels: Tensor) -> Triplets:
     return Triplets(*torch.cat(parts, 1))
 
 
-def batch_hard(
-    embeddings: Tensor, labels: Tensor, *, squared: bool = False, normalize: bool = False
-) -> Triplets:
+def batch_hard(embeddings: Tensor, labels: Tensor, *, squared: bool = False, normalize: bool = False) -> Triplets:
     """Each anchor with its farthest positive and its nearest negative; anchors that lack one of them are left out.
 
     Of equal distances the first sample is taken. Memory grows with B x D, not with B x B. Source: Hermans, Beyer and

@@ -99,7 +99,7 @@ def mined_triplet_margin_loss(
     """
     loss = "mined_triplet_margin_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
-    _check_average(loss, average)
+    check_average(loss, average)
     check_vectors(loss, input=input)
     target = check_labels(loss, "target", target, len(input))
     checks.fits(loss, "mask", how.mask, target.shape, "the unreduced loss")
@@ -113,7 +113,8 @@ def mined_triplet_margin_loss(
     return reduced(loss, found.losses, how, result, denominator=share)
 
 
-def _check_average(loss: str, average: str) -> None:
+def check_average(loss: str, average: str) -> None:
+    """Raises ValueError unless there is such an average."""
     if average not in AVERAGES:
         raise ValueError(f"{loss}: average is {average!r}, expected 'triplets' or 'active'")
 
@@ -139,7 +140,7 @@ def _are_indices(given: object, samples: int) -> bool:
     for part in given:
         if not isinstance(part, Tensor) or part.dtype != torch.int64 or part.shape != given[0].shape or part.dim() != 1:
             return False
-        if readable(part) and len(part) and not (0 <= int(part.min()) and int(part.max()) < samples):
+        if readable(part) and bool(((part < 0) | (part >= samples)).any()):
             return False
     return True
 
@@ -177,7 +178,7 @@ class MinedTripletMarginLoss(Criterion):
         on_empty: str = "nan",
     ) -> None:
         check_mining(type(self).__name__, miner, margin)
-        _check_average(type(self).__name__, average)
+        check_average(type(self).__name__, average)
         super().__init__()
         self.miner, self.margin, self.squared, self.normalize = miner, margin, squared, normalize
         self.average, self.reduction = average, reduction
@@ -286,7 +287,8 @@ CARD = Card(
         Text(
             "Batches drawn by label, such as 16 labels of 4 samples: batch-hard from a pretrained network, semi-hard "
             "or batch-all from scratch.",
-            "按标签采样的批次（如 16 个标签各 4 个样本）：在预训练网络上用 batch-hard，从零训练用 semi-hard 或 batch-all。",
+            "按标签采样的批次（如 16 个标签各 4 个样本）：在预训练网络上用 batch-hard，"
+            "从零训练用 semi-hard 或 batch-all。",
         ),
     ),
     avoid=(
@@ -326,9 +328,9 @@ CARD = Card(
         Trap(
             "mined-triplet-margin-average",
             Text(
-                "Under batch_all most triplets soon cost nothing and still count: with 1 % of them active the mean, and "
-                "the gradient, is 100 times smaller than over the active ones. Write average='active', as Hermans and "
-                "pytorch-metric-learning; a loss so averaged no longer falls as fewer are active.",
+                "Under batch_all most triplets soon cost nothing and still count: with 1 % of them active the mean, "
+                "and the gradient, is 100 times smaller than over the active ones. Write average='active', as Hermans "
+                "and pytorch-metric-learning; a loss so averaged no longer falls as fewer are active.",
                 "batch_all 下多数三元组很快不再产生损失，却仍计入分母：只有 1% 有效时，均值与梯度都只有有效三元组均值的"
                 "百分之一。应写 average='active'（Hermans 与 pytorch-metric-learning 的做法）；"
                 "但这样平均的损失不会随有效数减少而下降。",

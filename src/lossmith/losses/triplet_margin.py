@@ -208,8 +208,8 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
     >>> lossmith.TripletMarginLoss(margin=3.5, swap=True)(anchor, positive, negative)  # 1 - 4 + 3.5
     tensor(0.5000)
     >>> embeddings, labels = torch.tensor([[0.0], [1.0], [5.0]]), torch.tensor([0, 0, 1])
-    >>> lossmith.TripletMarginLoss(margin=3.5, miner="batch_hard")(embeddings, labels)  # of 1 - 5 + 3.5, 1 - 4 + 3.5
-    tensor(0.5000)
+    >>> lossmith.TripletMarginLoss(margin=3.5, miner="batch_hard")(embeddings, labels)  # of 0 and 1 - 4 + 3.5
+    tensor(0.2500)
     """
 
     squared: bool = False
@@ -270,8 +270,8 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
         if self.miner is not None:
             if negative is not None:
                 raise TypeError(
-                    f"{type(self).__name__}: three tensors are given, but with miner={self.miner!r} it takes embeddings "
-                    f"and labels; write criterion(embeddings, labels), or leave out the miner"
+                    f"{type(self).__name__}: three tensors are given, but with miner={self.miner!r} it takes "
+                    f"embeddings and labels; write criterion(embeddings, labels), or leave out the miner"
                 )
             return mined_triplet_margin_loss(
                 anchor, positive, self.miner, self.margin, self.squared, self.normalize, self.average, **reduction

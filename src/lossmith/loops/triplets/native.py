@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ... import checks
 from ...backend import native
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
@@ -136,14 +135,20 @@ def _run(
 
 
 def mined_indices(name: str, vectors: Tensor, labels: Tensor, mining: Mining) -> Triplets:
-    """The triplets that a miner chooses, one for each pair; of all miners but batch-all. Nothing is differentiated."""
+    """The triplets that a miner chooses, one for each pair, in the order of anchors and positives.
+
+    Of all miners but batch-all. Nothing is differentiated.
+    """
     vectors = vectors.detach()
     if native(name, (vectors, labels)):
         sizes = labels.unique(return_counts=True)[1]
         slots = len(labels) if mining.miner == "batch_hard" else int((sizes * (sizes - 1)).sum())
         chosen = torch.empty(3, slots, dtype=torch.int64)
         _run(mining, vectors, labels, chosen=chosen)
-        return Triplets(*chosen[:, chosen[2] >= 0])
+        chosen = chosen[:, chosen[2] >= 0]
+        if mining.miner == "semi_hard":  # the kernel has positives by their distance
+            chosen = chosen[:, (chosen[0] * len(labels) + chosen[1]).argsort()]
+        return Triplets(*chosen)
     found = []
     for rows, (paired, negative) in choose(vectors, labels, mining):
         anchor, positive = paired.nonzero(as_tuple=True)

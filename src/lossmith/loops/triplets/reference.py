@@ -47,6 +47,8 @@ class _Samples(NamedTuple):
 def mine(vectors: Tensor, labels: Tensor, mask: Tensor | None, mining: Mining) -> Mined:
     """The losses of all anchors; a sample that the mask leaves out is in no triplet."""
     samples = _samples(vectors, labels, mask, mining)
+    if not len(labels):
+        return Mined(*[samples.vectors.sum(1)] * 5)
     finite = samples.vectors.isfinite().all()
 
     def of(rows: Tensor, vectors: Tensor) -> tuple[Tensor, ...]:
@@ -57,9 +59,7 @@ def mine(vectors: Tensor, labels: Tensor, mask: Tensor | None, mining: Mining) -
     for rows in chunks:
         # what a chunk keeps for its derivative would be as much as its differences
         again = len(chunks) > 1 and torch.is_grad_enabled() and not transforming()
-        parts.append(
-            checkpoint(of, rows, samples.vectors, use_reentrant=False) if again else of(rows, samples.vectors)
-        )
+        parts.append(checkpoint(of, rows, samples.vectors, use_reentrant=False) if again else of(rows, samples.vectors))
     losses, *sums = (torch.cat(part) for part in zip(*parts, strict=True))
     return Mined(losses * torch.where(finite, 1, torch.nan), *(part.to(losses.dtype) for part in sums))
 
@@ -95,8 +95,8 @@ def _samples(vectors: Tensor, labels: Tensor, mask: Tensor | None, mining: Minin
 def _chunks(vectors: Tensor) -> tuple[Tensor, ...]:
     """The numbers of the samples, so many together that their differences from all samples have room."""
     anchors = max(1, ROOM // max(1, vectors.numel()))
-    found: tuple[Tensor, ...] = torch.arange(len(vectors), device=vectors.device).split(anchors)
-    return found
+    everyone = torch.arange(len(vectors), device=vectors.device)
+    return everyone.split(anchors) if len(vectors) else ()
 
 
 def _pairs(samples: _Samples, rows: Tensor) -> tuple[Tensor, Tensor]:

@@ -55,7 +55,7 @@ def settings_of(
             f"lossmith.mining.Triplets"
         )
     soft = margin == "soft"
-    if isinstance(margin, str) and not soft or not isinstance(margin, str) and not margin > 0:
+    if not (soft if isinstance(margin, str) else margin > 0):
         raise ValueError(
             f"{loss}: margin is {margin!r}, expected a number above 0, by which the negative is to be farther, or "
             f"'soft' for ln(1 + exp(d(a, p) - d(a, n))); write margin=0.2 for squared distances of unit vectors"
