@@ -1,5 +1,6 @@
 """Mining: which triplets of a labelled batch to learn from, as indices, and what is to be known of them."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -44,7 +45,7 @@ def batch_all(embeddings: Tensor, labels: Tensor) -> Triplets:
     labels = _labels_of("batch_all", embeddings, labels)
     everyone = torch.arange(len(labels), device=labels.device)
     parts = [torch.empty(3, 0, dtype=torch.int64, device=labels.device)]
-    for anchors in everyone.split(max(1, CHUNK // max(1, len(labels)))):
+    for anchors in torch.split(everyone, max(1, CHUNK // max(1, len(labels)))):
         same = labels[anchors, None] == labels
         anchor, positive = (same & (anchors[:, None] != everyone)).nonzero(as_tuple=True)
         negatives = (~same).nonzero()[:, 1]
@@ -131,7 +132,7 @@ def semi_hard(
     if convention == "pml":
         return _all_semi_hard(embeddings.detach(), labels, mining)
     if convention == "tensorflow":
-        mining = Mining(name, mining.margin, mining.soft, squared, normalize, every_pair=True)
+        mining = replace(mining, every_pair=True)
     return mined_indices(name, embeddings, labels, mining)
 
 
@@ -141,11 +142,12 @@ def _all_semi_hard(embeddings: Tensor, labels: Tensor, mining: Mining) -> Triple
     vectors = unit(vectors) if mining.normalize else vectors
     everyone = torch.arange(len(labels), device=labels.device)
     parts = [torch.empty(3, 0, dtype=torch.int64, device=labels.device)]
-    for anchors in everyone.split(max(1, CHUNK // max(1, vectors.numel()))):
+    for anchors in torch.split(everyone, max(1, CHUNK // max(1, vectors.numel()))):
         distances = distance(vectors[anchors].unsqueeze(1), vectors, 2.0, 0.0, mining.squared)
         same = labels[anchors, None] == labels
         anchor, positive = (same & (anchors[:, None] != everyone)).nonzero(as_tuple=True)
-        for pairs in torch.arange(len(anchor), device=labels.device).split(max(1, CHUNK // max(1, len(labels)))):
+        every_pair = torch.arange(len(anchor), device=labels.device)
+        for pairs in torch.split(every_pair, max(1, CHUNK // max(1, len(labels)))):
             a, p = anchor[pairs], positive[pairs]
             lead = distances[a] - distances[a, p].unsqueeze(1)
             pair, negative = (~same[a] & (lead > 0) & (lead <= mining.margin)).nonzero(as_tuple=True)
@@ -206,7 +208,7 @@ def distance_weighted(
         embeddings,
         labels,
         Mining(
-            name,
+            "distance_weighted",
             squared=squared,
             normalize=normalize,
             cutoff=float(cutoff),

@@ -101,7 +101,7 @@ each_setting = pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_the_loss_is_that_of_plain_loops(miner, settings, dtype, ran):
     for seed in range(2):
-        x, y = drawn(seed=seed)
+        x, y = drawn(15, labels=4, seed=seed)
         triplets = by_hand(x.to(dtype).double(), y, miner, 0.6, **settings)
         z = x.to(dtype).double().requires_grad_()
         costs = cost(z, triplets, 0.6, **settings)

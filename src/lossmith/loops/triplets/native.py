@@ -95,7 +95,8 @@ class _Call:
         return value, [gradient, *[None] * (len(tensors) - 1)]
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
-        found = mine(*tensors[:2], tensors[2 + self.factors] if self.masked else None, self.mining)
+        vectors, labels = tensors[:2]
+        found = mine(vectors, labels, tensors[2 + self.factors] if self.masked else None, self.mining)
         return found.losses.to(self.result) if self.bare else self.finish(found.losses, found.triplets, found.active)
 
 
@@ -141,7 +142,7 @@ def mined_indices(name: str, vectors: Tensor, labels: Tensor, mining: Mining) ->
     """
     vectors = vectors.detach()
     if native(name, (vectors, labels)):
-        sizes = labels.unique(return_counts=True)[1]
+        sizes = torch.unique(labels, return_counts=True)[1]
         slots = len(labels) if mining.miner == "batch_hard" else int((sizes * (sizes - 1)).sum())
         chosen = torch.empty(3, slots, dtype=torch.int64)
         _run(mining, vectors, labels, chosen=chosen)

@@ -96,7 +96,7 @@ def _chunks(vectors: Tensor) -> tuple[Tensor, ...]:
     """The numbers of the samples, so many together that their differences from all samples have room."""
     anchors = max(1, ROOM // max(1, vectors.numel()))
     everyone = torch.arange(len(vectors), device=vectors.device)
-    return everyone.split(anchors) if len(vectors) else ()
+    return torch.split(everyone, anchors) if len(vectors) else ()
 
 
 def _pairs(samples: _Samples, rows: Tensor) -> tuple[Tensor, Tensor]:
