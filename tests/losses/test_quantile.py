@@ -307,7 +307,7 @@ def test_infinities_and_huge_numbers(backend: str, monkeypatch: pytest.MonkeyPat
         (torch.tensor([0.5, NAN]), "holds nan"),
         (torch.tensor(0.0), "holds 0.0"),
         (torch.tensor([0, 1]), "holds 0"),
-        (torch.rand(2, 2), r"quantiles is \(2, 2\) float32, expected one number, or \(Q\)"),
+        (torch.full((2, 2), 0.5), r"quantiles is \(2, 2\) float32, expected one number, or \(Q\)"),
         (torch.rand(0), r"quantiles is \(0,\) float32"),
     ],
     ids=str,
