@@ -579,6 +579,9 @@ def test_triplet_margin_loss_with_a_miner_is_this_one():
         criterion(x, x, x)
     with pytest.raises(TypeError, match="no negative; write"):
         lossmith.TripletMarginLoss()(x, x)
+    theirs = miners.TripletMarginMiner(0.4, "semihard", distance=unit_distance(False))
+    own = lossmith.TripletMarginLoss(0.4, normalize=True, miner=theirs)
+    assert own(x, y) == lossmith.MinedTripletMarginLoss(theirs, 0.4, normalize=True)(x, y) != criterion(x, y)
     for wrong in ({"p": 1}, {"swap": True}):
         with pytest.raises(ValueError, match="triplets are mined by Euclidean distances"):
             lossmith.TripletMarginLoss(miner="batch_hard", **wrong)

@@ -246,7 +246,8 @@ class TripletMarginLoss(Criterion, torch.nn.TripletMarginLoss):
                     f"anchor; write p=2 and swap=False, or mine with lossmith.mining and give the three vectors"
                 )
         super().__init__(margin, p, eps, swap, size_average, reduce, reduction)
-        self.squared, self.normalize, self.miner, self.average = squared, normalize, miner, average
+        self.squared, self.normalize, self.average = squared, normalize, average
+        self.__dict__["miner"] = miner  # a setting, also if it is a Module: those hide behind the class's default
         self._settle(normalizer, on_empty)
 
     def extra_repr(self) -> str:
