@@ -88,7 +88,8 @@ class Facts:
     """
     denominator: Literal["elements", "rows", "samples", "regions", "weights"]
     """What torch's mean divides by: the number of unreduced losses, each of an element, of a row over the last or the
-    class dimension, of a whole sample, or of a region of pixels; or the sum of the weights of elements or labels, where `weight` is given.
+    class dimension, of a whole sample, or of a region of pixels; or the sum of the weights of elements or labels, where
+    `weight` is given. A row's loss that adds up pairs or triplets of a batch counts as so many.
     """
     smooth: bool
     """Whether the gradient in the prediction is continuous everywhere inside the domain, with the default arguments."""

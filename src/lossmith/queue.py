@@ -1,5 +1,7 @@
 """A memory of earlier keys, to serve as negatives."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -59,8 +61,8 @@ class MemoryQueue(torch.nn.Module):
         self._pushed += latest.shape[0]
         self.pushed.fill_(self._pushed)
 
-    def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
         self._pushed = int(self.pushed)
 
     def extra_repr(self) -> str:

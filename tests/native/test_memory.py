@@ -277,7 +277,11 @@ ROWS: dict[str, tuple[Callable[..., Tensor], Callable[[Tensor], Arguments], str]
         "input",
     ),
     "probabilities": (LF.cross_entropy, lambda x: {"input": torch.ones_like(x), "target": x}, "target"),
-    "teachers": (LF.distillation_loss, lambda x: {"input": torch.ones_like(x), "teacher": x, "target": None}, "teacher"),
+    "teachers": (
+        LF.distillation_loss,
+        lambda x: {"input": torch.ones_like(x), "teacher": x, "target": None},
+        "teacher",
+    ),
     "picks": (LF.nll_loss, lambda x: {"input": x, "target": torch.tensor([1, 4, 2])}, "input"),
     "margins": (LF.multi_margin_loss, lambda x: {"input": x, "target": torch.tensor([1, 4, 2])}, "input"),
     "sets": (
