@@ -72,8 +72,8 @@ class Case:
     loss: str
     """Its name in lossmith.functional."""
     layout: Layout
-    """What a number of elements means: one dimension, rows of classes, pairs of vectors; CTC, and batches whose rows are
-    all compared, have shapes alone."""
+    """What a number of elements means: one dimension, rows of classes, pairs of vectors; CTC, and batches whose rows
+    are all compared, have shapes alone."""
     draw: Callable[..., tuple[Tensor, ...]]
     """The arguments, from a Draw and the input's shape."""
     form: str = ""
