@@ -243,7 +243,7 @@ def test_multilabel_margin_compiled_is_skipped_where_it_is_large() -> None:
 
 BAD = {
     "a loss near others": ({"losses": ["bcelogit"]}, "unknown loss 'bcelogit': did you mean bce_with_logits or "),
-    "a loss near none": ({"losses": ["zzz"]}, "unknown loss 'zzz': there are binary_cross_entropy, "),
+    "a loss near none": ({"losses": ["zzz"]}, "unknown loss 'zzz': there are arcface_loss, "),
     "a size": ({"sizes": ["3x4"]}, "unknown size '3x4': write a number of elements (64, 64K, 1M, 16M, 100000) or one"),
     "no elements": ({"sizes": ["0"]}, "unknown size '0'"),
     "a size that does not fit": ({"sizes": ["900G"]}, "size 900G needs about 23193 GB"),

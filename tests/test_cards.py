@@ -54,7 +54,12 @@ def test_a_loss_without_a_card_is_refused():
 
 
 def test_only_sequences_and_batches_that_know_each_other_have_no_curve():
-    assert set(LOSSES) - set(WITH_CURVE) == {"ctc_loss", "ctc_loss_with_logits", "supcon_loss"}
+    assert set(LOSSES) - set(WITH_CURVE) == {
+        "ctc_loss",
+        "ctc_loss_with_logits",
+        "mined_triplet_margin_loss",
+        "supcon_loss",
+    }
 
 
 @each

@@ -3,6 +3,7 @@
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,13 +56,26 @@ def test_every_curve_can_be_drawn(tmp_path: Path, name: str) -> None:
     assert find(name).module.__name__ in words(file)
 
 
+# what a parameter may be, where 0.5 and 1.5 are not
+VARIED: dict[Any, list[Any]] = {
+    "p": [1, 2],
+    "label_smoothing": [0.0, 0.2],
+    "quantiles": [0.1, 0.9],
+    ("distillation_loss", "beta"): [0.1, 0.9],
+    ("js_div", "beta"): [0.1, 0.9],
+    ("js_div", "log_target"): [False],  # the curve's target is probabilities
+    ("sigmoid_focal_loss", "alpha"): [0.25, 0.75],
+}
+
+
 @pytest.mark.parametrize("name", DRAWN)
 def test_every_parameter_can_be_varied(name: str) -> None:
     loss = find(name)
     parameters = inspect.signature(loss.function).parameters
     for parameter in adjustable(loss):
-        values = {"p": [1, 2], "label_smoothing": [0.0, 0.2]}.get(parameter, [0.5, 1.5])
-        for value in (True, False) if isinstance(parameters[parameter].default, bool) else values:
+        switch = isinstance(parameters[parameter].default, bool)
+        values = VARIED.get((name, parameter)) or VARIED.get(parameter, [True, False] if switch else [0.5, 1.5])
+        for value in values:
             assert lines(loss, {parameter: value}, points=5)
 
 

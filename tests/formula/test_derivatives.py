@@ -189,9 +189,14 @@ KINKS: dict[str, tuple[Callable[..., Tensor], list[tuple[float, ...]], tuple[flo
     "poisson_stirling": (poisson_of(True, False), [(0, 1), (1, 1), (2, 2), (1, 0.5)], (1e-8,)),
 }
 DEPARTURES = {
+    "charbonnier": "torch has none; smooth",
     "contrastive": "torch has none that squares; smooth",
+    "focal": "torch has none; smooth, its end is among the loss's own tests",
+    "focal_squared": "torch has none; smooth",
     "js": "torch has none; smooth, its ends are among the loss's own tests",
     "js_of_logs": "torch has none; smooth, its ends are among the loss's own tests",
+    "log_cosh": "torch has none; smooth",
+    "pinball": "torch has none; its slope at a tie is among the loss's own tests",
     "tversky": "torch has none; smooth",
     "wasserstein_critic": "torch has none; linear",
     "penalised_wasserstein_critic": "torch has none; linear",

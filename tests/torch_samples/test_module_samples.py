@@ -99,8 +99,15 @@ def parameters(callable: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
 
 
 def extends(mine: Callable[..., Any], theirs: Callable[..., Any], also: set[str]) -> None:
-    """Ours takes torch's parameters (names, order, kinds, defaults), then keyword-only ones, `also` among them."""
-    given, expected = parameters(mine), parameters(theirs)
+    """Ours takes torch's parameters (names, order, kinds, defaults), then keyword-only ones, `also` among them.
+
+    What torch asks for may have a default: a miner takes the place of a negative.
+    """
+    expected = parameters(theirs)
+    asked = {name for name, _, default in expected if default is inspect.Parameter.empty}
+    given = [
+        (name, kind, inspect.Parameter.empty if name in asked else default) for name, kind, default in parameters(mine)
+    ]
     positional = [p for p in given if p[1] in POSITIONAL]
     assert positional == [p for p in expected if p[1] in POSITIONAL]
     keywords = [p for p in given if p[1] not in POSITIONAL]

@@ -88,7 +88,7 @@ def adjustable(loss: Loss) -> list[str]:
     return [
         p.name
         for p in parameters
-        if p.name not in (*REDUCTION, "ignore_index")
+        if p.name not in (*REDUCTION, "dim", "ignore_index")
         and (isinstance(p.default, (bool, int, float)) or p.name in TENSORS)
     ]
 

@@ -17,6 +17,8 @@ SMALL, LARGE = "1003", "100003"
 """Numbers of elements, odd so that vectors have a rest: one thread takes the small ones, all threads the large ones."""
 _FRAMES = {SMALL: (40, 3, 7), LARGE: (100, 8, 50)}
 """CTC's frames, samples and classes."""
+_BATCH = {SMALL: (59, 17), LARGE: (317, 315)}
+"""Vectors that are all compared, and their width."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def check(workload: Workload, dtype: torch.dtype, threads: int) -> Check:
 def _workloads(size: str) -> Iterator[Workload]:
     """Every case that is a loss's own call; the others are detours to the same kernels."""
     frames = (Workload(case, size, _FRAMES[size]) for case in CASES if case.layout == "frames")
-    yield from (w for w in (*workloads(size), *frames) if w.case.ours is None)
+    batches = (Workload(case, size, _BATCH[size]) for case in CASES if case.layout == "batch")
+    yield from (w for w in (*workloads(size), *frames, *batches) if w.case.ours is None)
 
 
 def _results(workload: Workload, inputs: Inputs, reduction: str) -> Sequence[Tensor]:

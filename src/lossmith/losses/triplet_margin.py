@@ -470,6 +470,13 @@ CARD = Card(
     typical=Text("face recognition, re-identification", "人脸识别、ReID"),
     siblings=(
         Sibling(
+            "MinedTripletMarginLoss",
+            Text(
+                "Takes a batch with labels and finds the triplets itself; this loss does the same with miner=.",
+                "接收带标签的一批样本，自行挖掘三元组；本损失给出 miner= 时与之相同。",
+            ),
+        ),
+        Sibling(
             "TripletMarginWithDistanceLoss",
             Text(
                 "The same with any distance: cosine, hyperbolic, learned.",

@@ -45,7 +45,7 @@ def wasserstein_loss(
     On a line the best plan keeps the order, so with the quantile functions :math:`F_x^{-1}` and :math:`F_y^{-1}`
 
     .. math::
-        W_p^p(x, y) = \int_0^1 \left| F_x^{-1}(t) - F_y^{-1}(t) \right|^p dt
+        \ell(x, y) = W_p^p(x, y) = \int_0^1 \left| F_x^{-1}(t) - F_y^{-1}(t) \right|^p dt
         = \frac1n \sum_{i=1}^n \left| x_{(i)} - y_{(i)} \right|^p \quad (n = m, \text{equal weights})
 
     exactly, in the time of sorting. The unreduced loss is :math:`W_p^p`, or :math:`W_p` with ``root=True``; for p = 1
