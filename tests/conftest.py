@@ -6,6 +6,8 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import random
+import zlib
+from collections import Counter
 
 import numpy
 import pytest
@@ -16,6 +18,10 @@ torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 settings.register_profile("sample", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("all", max_examples=500, deadline=None, derandomize=True)
+
+
+MANY = 300
+"""Cases of one test, beyond which every second one is enough for a sample."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,14 +36,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out slow tests, unless all are asked for or they are picked with -m; skip GPU tests where there is none."""
+    """Leave out slow tests, and every second case of tests with very many, unless all are asked for or some are picked
+    with -m; skip GPU tests where there is none.
+    """
     if not everything() and not config.getoption("-m"):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("slow")])
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        cases = Counter(map(of_function, items))
+        kept, left = [], []
+        for item in items:
+            sampled_out = cases[of_function(item)] > MANY and zlib.crc32(item.nodeid.encode()) % 2
+            (left if sampled_out or item.get_closest_marker("slow") else kept).append(item)
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def of_function(item: pytest.Item) -> str:
+    """The test without its case."""
+    return item.nodeid.partition("[")[0]
 
 
 @pytest.fixture(autouse=True)
