@@ -197,6 +197,8 @@ DEPARTURES = {
     "js_of_logs": "torch has none; smooth, its ends are among the loss's own tests",
     "log_cosh": "torch has none; smooth",
     "pinball": "torch has none; its slope at a tie is among the loss's own tests",
+    "sigmoid_focal": "torch has none; smooth",
+    "sigmoid_focal_squared": "torch has none; smooth",
     "tversky": "torch has none; smooth",
     "wasserstein_critic": "torch has none; linear",
     "penalised_wasserstein_critic": "torch has none; linear",
