@@ -93,8 +93,8 @@ def test_one_gradient_for_each_input_is_all_that_grows(dtype):
     found = json.loads(run_python(PEAKS, dtype, str(2_500_000), *cases, OMP_NUM_THREADS="2"))
     assert found.keys() == set(cases)
     wrong = []
-    # the gradient of what is repeated, as pos_weight and the target of several quantiles, is first computed in the whole
-    # shape (docs/architecture.md)
+    # the gradient of what is repeated, as pos_weight and the target of several quantiles, is first computed in the
+    # whole shape (docs/architecture.md)
     repeated = ("binary_cross_entropy_with_logits-weight, pos_weight", "quantile_loss-several", "quantile_loss-tensor")
     found = {case: measured for case, measured in found.items() if case not in repeated}
     for case, measured in found.items():
