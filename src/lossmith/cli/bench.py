@@ -24,7 +24,8 @@ def bench(
         typer.Option(
             metavar="SIZE[,SIZE...]",
             help="Numbers of elements (64, 64K, 1M, 16M, 100000), or shapes: 256x1000, 4096x32000 (classes), "
-            "8x21x512x512 (segmentation), 65536x256 (embeddings), 400x32x80 (CTC). Default: all of these.",
+            "8x21x512x512 (segmentation), 65536x256 (embeddings), 4096x256, 16384x256 (batches), 400x32x80 (CTC). "
+            "Default: all of these.",
         ),
     ] = None,
     against: Annotated[
