@@ -722,7 +722,7 @@ CASES = (
         TRIPLETS,
         differentiable=tuple(TRIPLETS),
     ),
-    contrasted("info_nce_loss", "", keyed),
+    contrasted("info_nce_loss", "", lambda d: {"input": d.long(d.n, 3), "keys": d.long(d.n, 3)}),
     contrasted("info_nce_loss", "symmetric, wide", lambda d: {**keyed(d), "pairing": "symmetric", "temperature": 0.7}),
     contrasted(
         "info_nce_loss",
@@ -764,8 +764,8 @@ CASES = (
             garbage={"target": -3},
         )
         for variant, settings in {
-            "": lambda d: {},
-            "in": lambda d: {"kind": "in", "temperature": 0.5, "base_temperature": 0.07},
+            "": lambda d: {"input": d.long(d.n, 3)},
+            "in": lambda d: {"input": d.long(d.n, 3), "kind": "in", "temperature": 0.5, "base_temperature": 0.07},
             "products, learned": lambda d: {"normalize": False, "temperature": 4 * d.weights(1)},
         }.items()
     ),

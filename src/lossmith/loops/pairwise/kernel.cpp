@@ -139,7 +139,11 @@ struct TripletMargin {
         double loss = 0, share = 0, near_slope = 0, far_slope = 0;
         const bool squared = rows.call.squared;
         const auto measured = [&](const Distance<T>& d) { return squared ? d.distance * d.distance : d.distance; };
-        const auto slope = [&](const Distance<T>& d) { return squared ? 2 * d.distance * d.slope : d.slope; };
+        const auto slope = [&](const Distance<T>& d) {
+            if (!squared) return d.slope;
+            // of a sum of squares it is 2, also where the distance is infinite
+            return rows.call.p == 2 && d.distance == infinity<double> ? 2.0 : 2 * d.distance * d.slope;
+        };
         in_type_of<typename Distance<T>::Compared>(
             [&](const auto to_positive, const auto to_negative, const auto instead, const auto margin) {
                 const auto result = triplet(to_positive, minimum(to_negative, instead), margin);
