@@ -1,5 +1,7 @@
 """How a call may run: on which backend, whether values may be read, in which dtype the arithmetic is done."""
 
+import functools
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ class Dispatch(NamedTuple):
     """Which backend runs a call, and why."""
 
     backend: str
-    """`native` (a compiled kernel) or `reference` (torch's operations)."""
+    """`native` (a compiled kernel on a CPU), `triton` (one on a GPU) or `reference` (torch's operations)."""
     kernel: str
     """The kernel's name."""
     reason: str
@@ -26,8 +28,13 @@ class Dispatch(NamedTuple):
 FORCED = os.environ.get("LOSSMITH_BACKEND", "")
 """The only backend that may run: what it can't run is refused."""
 
-if FORCED not in ("", "reference", "native"):
-    raise ImportError(f"LOSSMITH_BACKEND is {FORCED!r}, expected 'reference' or 'native', or nothing")
+if FORCED not in ("", "reference", "native", "triton"):
+    raise ImportError(f"LOSSMITH_BACKEND is {FORCED!r}, expected 'reference', 'native' or 'triton', or nothing")
+
+TRITON = 6
+"""What `kernels` gives where a Triton kernel runs."""
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Whether Triton's kernels are interpreted, on a CPU; Triton decides it when it is imported."""
 
 _records: list[Dispatch] | None = None
 
@@ -64,36 +71,98 @@ def recorded() -> Iterator[list[Dispatch]]:
         _records = before
 
 
-def native(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: int = 0) -> int:
-    """Whether a compiled kernel runs this call: 0 if not, else 1, or more for tensors of one shape and dtype.
+def kernels(
+    kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: int = 0, uncompiled: str = ""
+) -> int:
+    """Whether kernels run this call: 0 if not; TRITON for those of a GPU; else those of the CPU.
 
-    That is 2 for float32, 3 for float64, 4 for float16 and 5 for bfloat16. unfit: what this kernel can't do. alike:
-    the number, if it is known already.
+    These are 1, or more for tensors of one shape and dtype: 2 for float32, 3 for float64, 4 for float16 and 5 for
+    bfloat16. unfit: what no kernel can do. alike: the number, if it is known already. uncompiled: what those of the CPU
+    can't do.
     """
     if torch.compiler.is_compiling():
         return 0
     reason = unready() or unfit
     found = 0
     if not reason:
-        found = alike or core.survey(*tensors) + 1
+        if FORCED != "triton" and core is not None:
+            found = alike or core.survey(*tensors) + 1
         if not found:
-            reason = (
-                "a tensor is on another device, of another layout or dtype, of more than 8 dimensions, a subclass "
-                "or a wrapper"
-            )
+            found, reason = _on_a_device(tensors)
+        elif uncompiled:
+            found, reason = 0, uncompiled
     if _records is not None:
-        _records.append(
-            Dispatch("reference", kernel, reason) if reason else Dispatch("native", kernel, f"kernel {core.isa()}")
-        )
-    if reason and FORCED == "native":
-        raise RuntimeError(f"LOSSMITH_BACKEND=native, but no kernel runs this call of {kernel}: {reason}")
+        if reason:
+            _records.append(Dispatch("reference", kernel, reason))
+        elif found == TRITON:
+            _records.append(Dispatch("triton", kernel, f"Triton {'interpreted' if INTERPRETED else 'kernel'}"))
+        else:
+            _records.append(Dispatch("native", kernel, f"kernel {core.isa()}"))
+    if reason and FORCED in ("native", "triton"):
+        raise RuntimeError(f"LOSSMITH_BACKEND={FORCED}, but no kernel runs this call of {kernel}: {reason}")
     return found
+
+
+def _on_a_device(tensors: tuple[Tensor, ...]) -> tuple[int, str]:
+    """TRITON, or 0 and why no kernel runs for tensors that the compiled kernels of the CPU do not take."""
+    device = tensors[0].device
+    if device.type == "cpu" and not (INTERPRETED and FORCED == "triton"):
+        if FORCED == "triton":
+            return 0, "the tensors are on the CPU, where Triton's kernels run with TRITON_INTERPRET=1 alone"
+        if missing:
+            return 0, missing
+    elif FORCED == "native":
+        return 0, f"the tensors are on {device}"
+    elif device.type not in ("cpu", "cuda", "xpu"):
+        return 0, f"there are no kernels for {device.type}"
+    elif not _has_triton():
+        return 0, "Triton is not installed"
+    elif fits_device(device, *tensors):
+        return TRITON, ""
+    return 0, (
+        "a tensor is on another device, of another layout or dtype, of more than 8 dimensions, a subclass or a wrapper"
+    )
+
+
+def fits_device(device: torch.device, *tensors: Tensor) -> bool:
+    """Whether a Triton kernel may be given the addresses of these tensors."""
+    for t in tensors:
+        if (
+            type(t) not in (Tensor, torch.nn.Parameter)
+            or t.device != device
+            or t.layout is not torch.strided
+            or t.dtype not in _OF_TRITON
+            or t.dim() > 8
+            or t.is_neg()
+            or torch._C._functorch.is_functorch_wrapped_tensor(t)
+        ):
+            return False
+    return True
+
+
+_OF_TRITON = (
+    torch.float32,
+    torch.bfloat16,
+    torch.float16,
+    torch.float64,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+    torch.bool,
+)
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def unready() -> str:
     """Why no kernel may run now, whatever it is given: transforms and modes can't see into a kernel."""
-    if missing or FORCED == "reference":
-        return missing or "LOSSMITH_BACKEND=reference"
+    if FORCED == "reference":
+        return "LOSSMITH_BACKEND=reference"
     if torch._C._are_functorch_transforms_active():
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:

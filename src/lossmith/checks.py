@@ -32,7 +32,7 @@ def describe(value: object) -> str:
 def alike(*tensors: object) -> int:
     """More than 0 if all are plain CPU tensors of one shape and one floating dtype: no check finds a fault with them.
 
-    One step instead of many, for the usual call; 0 says nothing. See `backend.native` for the numbers.
+    One step instead of many, for the usual call; 0 says nothing. See `backend.kernels` for the numbers.
     """
     if torch.compiler.is_compiling() or core is None:
         return 0

@@ -3,6 +3,9 @@
 Where the result is one number, forward stores the gradients for an upstream gradient of 1, and the first backward hands
 them out, scaled if the upstream gradient is another number. A later backward, and any of an unreduced loss, runs the
 kernel again. What is to be differentiated once more goes through the differentiable reference.
+
+On a GPU the upstream gradient is known to the device alone: there the first backward starts the kernel on the stored
+gradients, and it returns at once if the number is 1, else writes them anew.
 """
 
 import math
@@ -13,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..backend import HALVES, unready
+from ..backend import HALVES, fits_device, unready
 from ..native import core
 
 
@@ -30,6 +33,32 @@ class Kernel(Protocol):
         """The value, and for each tensor the gradient that is wanted, times the upstream gradient (None: no gradient).
 
         An upstream gradient of a number goes with a reduced result.
+        """
+
+    def reference(self, tensors: Sequence[Tensor]) -> Tensor:
+        """The same value by differentiable operations."""
+
+
+class DeviceKernel(Protocol):
+    """One call of a kernel on a GPU."""
+
+    @property
+    def reduced(self) -> bool:
+        """Whether the result is one number."""
+
+    def launch(
+        self,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+        into: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        """The value, and the gradients that are wanted, without waiting for the device.
+
+        Without an upstream gradient, value and gradients for one of 1; of the gradients either all that are wanted or
+        none, which are then asked for in backward. With one (a number on the device, or one for each loss that is not
+        reduced), the gradients alone: in new tensors, or in those of `into`, which hold them for an upstream gradient
+        of 1 and are left as they are if it is 1.
         """
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
@@ -101,10 +130,52 @@ class Fused(torch.autograd.Function):
         return None, *gradients
 
 
+def fused_on_device(kernel: DeviceKernel, tensors: Sequence[Tensor]) -> Tensor:
+    """The value of a kernel's call on a GPU, differentiable in the tensors."""
+    if torch.is_grad_enabled() and any([t.requires_grad for t in tensors]):
+        result: Tensor = _apply_on_device(kernel, *tensors)  # type: ignore[no-untyped-call]
+        return result
+    value = kernel.launch(tensors, (False,) * len(tensors))[0]
+    assert value is not None
+    return value
+
+
+class FusedOnDevice(torch.autograd.Function):
+    """`apply(kernel, *tensors)`."""
+
+    @staticmethod
+    def forward(ctx: Any, kernel: DeviceKernel, *tensors: Tensor) -> Tensor:
+        wanted = ctx.needs_input_grad[1:]
+        value, gradients = kernel.launch(tensors, wanted if kernel.reduced else (False,) * len(tensors))
+        ctx.kernel = kernel
+        ctx.fresh = any([g is not None for g in gradients])
+        ctx.save_for_backward(*tensors, *(gradients if ctx.fresh else ()))
+        assert value is not None
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        kernel: DeviceKernel = ctx.kernel
+        saved = ctx.saved_tensors
+        if not _keeps_graph():
+            ctx.kernel = None  # as above
+        wanted = ctx.needs_input_grad[1:]
+        count = len(wanted)
+        if torch.is_grad_enabled() or unready() or not fits_device(saved[0].device, upstream):
+            return None, *differentiated(kernel, saved[:count], wanted, upstream)
+        into = None
+        if ctx.fresh:
+            # what is handed out has the memory of the saved tensor, but not its identity or version
+            into = [None if g is None else g.data for g in saved[count:]]
+        ctx.fresh = False
+        return None, *kernel.launch(saved[:count], wanted, upstream, into)[1]
+
+
 _keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
 
 # without the Python step that looks for torch.func transforms: under those no kernel runs
 _apply = super(torch.autograd.Function, Fused).apply
+_apply_on_device = super(torch.autograd.Function, FusedOnDevice).apply
 
 
 def empty_number(dtype: torch.dtype) -> Tensor:
@@ -120,8 +191,10 @@ def widened(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def summed(gradient: Tensor, operand: Tensor) -> Tensor:
     """The gradient of an operand that was broadcast, from that of the whole shape.
 
-    In float64, and in the same bits for any number of threads, which torch's sums are not.
+    In float64, and in the same bits for any number of threads, which torch's sums on a CPU are not.
     """
+    if gradient.device.type != "cpu":
+        return gradient.to(torch.float64).sum_to_size(operand.shape).to(operand.dtype)
     shape = (1,) * (gradient.dim() - operand.dim()) + operand.shape
     stop = gradient.dim()
     while stop:
@@ -141,7 +214,7 @@ def summed(gradient: Tensor, operand: Tensor) -> Tensor:
 
 
 def differentiated(
-    kernel: Kernel, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+    kernel: Kernel | DeviceKernel, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
 ) -> list[Tensor | None]:
     """The gradients as differentiable functions of the tensors and of the upstream gradient."""
     again = torch.is_grad_enabled()

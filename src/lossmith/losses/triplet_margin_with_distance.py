@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..backend import dtypes, native
+from ..backend import dtypes, kernels
 from ..card import Card, Sibling, Text, Trap
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
@@ -113,7 +113,7 @@ def triplet_margin_with_distance_loss(
             unfit,
         )
     check_dimensions(loss, **vectors)
-    native(loss, (anchor, positive, negative), "the distance is one's own")
+    kernels(loss, (anchor, positive, negative), "the distance is one's own")
     near, far = _distances(loss, anchor, positive, negative, distance_function, swap, how.mask)
     compute, result = dtypes(near, far, composite=True)
     return reduce(loss, triplet.value(near.to(compute), far.to(compute), margin), how, result)

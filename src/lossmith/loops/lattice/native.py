@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...backend import native
+from ...backend import kernels
 from ...native import core
 from ...reduction import Reduction, wants_gradient
 from ..fused import Steps, fused
@@ -20,7 +20,7 @@ def lattice(
     if not torch.compiler.is_compiling():
         tensors = (scores, sequences.labels, sequences.frames, sequences.lengths)
         unfit = "" if sequences.valid is None else "the lengths or the labels could not be checked"
-        if native(loss, tensors, unfit):
+        if kernels(loss, tensors, unfit):
             if wants_gradient(how):
                 # the kernel gives each sample's loss: weights that want a gradient get it from torch's operations
                 return steps.finish(fused(_Call(logits, blank, Steps(steps.of, lambda values: values), False), tensors))

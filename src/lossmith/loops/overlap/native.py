@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import dtypes, dtypes_of, native
+from ...backend import dtypes, dtypes_of, kernels
 from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, reduce, wants_gradient
@@ -72,7 +72,7 @@ def overlap(
             unfit = "the class weights want a gradient"
         elif not input.shape[dim]:
             unfit = "there are no classes"
-        if native(loss, (input, target, *given), unfit, 0 if given else alike):
+        if kernels(loss, (input, target, *given), unfit, 0 if given else alike):
             call = _Call(loss, formula, of, how, shape, (compute, result), (*[t is not None for t in extras],))
             in_torch = wants_gradient(how)
             if how.reduction == "sum":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import native
+from ...backend import kernels
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
 from ..fused import Steps, empty_number, fused, summed, widened
@@ -63,7 +63,7 @@ def pairwise(
             unfit = unfit or "the target wants a gradient"
         factors = () if how.sample_weight is None else (how.sample_weight,)
         masks = () if how.mask is None else (how.mask,)
-        if native(loss, (*vectors, *targets, *factors, *masks), unfit):
+        if kernels(loss, (*vectors, *targets, *factors, *masks), unfit):
             compute = torch.float64 if any([v.dtype == torch.float64 for v in vectors]) else torch.float32
             call = _Call(kind, steps, numbers, shape, max(widths), compute, result)
             call.targeted = target is not None

@@ -1,22 +1,25 @@
-"""The pointwise loop on the compiled kernel."""
+"""The pointwise loop on kernels, and the choice between them and the reference."""
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import dtypes, native
+from ...backend import TRITON, dtypes, kernels
 from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, divisor_of, reduce, wants_gradient
-from ..fused import empty_number, fused, summed, widened
+from ..fused import empty_number, fused, fused_on_device, summed, widened
 from ..masking import hide_rows
 from . import reference
 from .compiled import unreduced
 from .reference import Domain
+
+if TYPE_CHECKING:
+    from ..triton import Divisor
 
 
 def pointwise(
@@ -45,16 +48,14 @@ def pointwise(
         if weight is not None or how.sample_weight is not None or how.mask is not None:
             extras = tuple([t for t in (weight, how.sample_weight, how.mask) if t is not None])
         unfit = ""
-        if _place(formula) is None:
-            unfit = _NOT_COMPILED
-        elif (
+        if (
             integers
             and not alike
             and not tensors[0].is_floating_point()
             and not any([t.is_floating_point() for t in tensors])
         ):
             unfit = "the arithmetic is that of integers"
-        found = native(formula.name, tensors + extras, unfit, 0 if extras else alike)
+        found = kernels(formula.name, tensors + extras, unfit, 0 if extras else alike, _uncompiled(formula))
         if found:
             if not all(formula.differentiable):  # what only chooses a branch asks for no gradient
                 tensors = tuple([t if d else t.detach() for t, d in zip(tensors, formula.differentiable, strict=False)])
@@ -63,21 +64,22 @@ def pointwise(
             else:
                 compute, result = dtypes(*operands, like=like, composite=composite, integers=integers)
             shape = tensors[0].shape
-            if found == 1:
+            if found == 1 or found == TRITON:
                 # torch.broadcast_shapes of plain sizes, in a hundredth of its time
                 for tensor in tensors[1:]:
                     shape = torch._C._infer_size(shape, tensor.shape)
             tail = (weight, weight_in_mean, batch)
             call = _Call(loss, formula, len(tensors), numbers, parameters, how, domain, compute, result, shape, tail)
             elements = shape.numel()
-            if extras or how.normalizer is not None or how.reduction == "none" or not elements:
+            if found == TRITON:
+                call.on_device = True
+            if found == TRITON or extras or how.normalizer is not None or how.reduction == "none" or not elements:
                 checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
                 checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
                 wide = compute == torch.float64
+                divide = call.divisor_of()
                 call.settle(
-                    lambda: divisor_of(
-                        how, shape, wide=wide, weight=weight, weight_in_mean=weight_in_mean, batch=batch
-                    ),
+                    lambda: divide(how, shape, wide=wide, weight=weight, weight_in_mean=weight_in_mean, batch=batch),
                     wants_gradient(how, weight),
                     extras[: len(extras) - (how.mask is not None)],
                     how.mask,
@@ -131,21 +133,24 @@ def pointwise_rows(
         tensors, numbers = _apart(operands)
         extras = tuple([t for t in (weight, how.sample_weight, how.mask) if t is not None])
         each = _shape(tensors)
-        unfit = _NOT_COMPILED if _place(formula) is None else ""
+        unfit = ""
         if weight is not None and torch.broadcast_shapes(each, weight.shape) != each:  # type: ignore[no-untyped-call]
             unfit = "the weight enlarges the loss"
-        if native(formula.name, tensors + extras, unfit):
+        found = kernels(formula.name, tensors + extras, unfit, 0, _uncompiled(formula))
+        if found:
             classes = each[-1]
             checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
             scale, mask = (None if t is None else t.unsqueeze(-1) for t in (how.sample_weight, how.mask))
             of_rows = how._replace(mask=mask)
             call = _Call(loss, formula, len(tensors), numbers, parameters, of_rows, None, compute, result, each, finish)
+            call.on_device = found == TRITON
+            divide = call.divisor_of()
             call.settle(
-                lambda: classes * divisor_of(how, shape, wide=compute == torch.float64),
+                lambda: divide(how, shape, wide=compute == torch.float64),
                 wants_gradient(how, weight) or how.reduction == "none" or classes == 0,
                 tuple([t for t in (weight, scale) if t is not None]),
                 mask,
-                of_sum=float(classes),
+                terms=classes,
             )
             return call.finished(tensors)
     rows = [hide_rows(o.to(compute), how.mask, 1.0) if isinstance(o, Tensor) else o for o in operands]
@@ -166,7 +171,9 @@ def _shape(tensors: tuple[Tensor, ...]) -> torch.Size:
     return torch.broadcast_shapes(*(t.shape for t in tensors))  # type: ignore[no-untyped-call, no-any-return]
 
 
-_NOT_COMPILED = "the formula is not among those that are compiled"
+def _uncompiled(formula: Formula) -> str:
+    """Why the kernels of the CPU can't run a formula: those of a GPU are made of it on the spot."""
+    return "the formula is not among those that are compiled" if _place(formula) is None else ""
 
 
 @functools.cache
@@ -187,7 +194,7 @@ class _Call:
 
     __slots__ = (
         "bare", "compute", "count", "divisor", "domain", "factors", "formula", "how", "loss", "mask", "numbers",
-        "parameters", "result", "shape", "tail",
+        "on_device", "parameters", "result", "shape", "tail",
     )  # fmt: skip
 
     def __init__(
@@ -207,27 +214,41 @@ class _Call:
         self.loss, self.formula, self.count, self.numbers, self.parameters = loss, formula, count, numbers, parameters
         self.how, self.domain, self.compute, self.result, self.shape = how, domain, compute, result, shape
         self.tail = tail
-        self.divisor: float = 0.0
+        self.divisor: "float | Divisor" = 0.0
         """What the sum of the losses is divided by; 0 where each stays by itself."""
+        self.on_device = False
+        """Whether a Triton kernel runs."""
         self.factors: tuple[Tensor, ...] = ()
         self.mask: Tensor | None = None
         self.bare = False
         """Whether weighing and reducing are left to torch."""
 
+    def divisor_of(self) -> "Callable[..., float | Divisor]":
+        """What gives the mean's denominator: on a GPU, nothing that waits for it."""
+        if not self.on_device:
+            return divisor_of
+        from ..triton import divisor_on_device
+
+        return divisor_on_device
+
     def settle(
         self,
-        divisor: Callable[[], float],
+        divisor: "Callable[[], float | Divisor]",
         in_torch: bool,
         factors: tuple[Tensor, ...],
         mask: Tensor | None,
-        of_sum: float = 1.0,
+        terms: int = 1,
     ) -> None:
-        """Decides how a call with weights, a mask or a normaliser, or without a reduction, is divided."""
+        """Decides how a call with weights, a mask or a normaliser, or without a reduction, is divided.
+
+        terms: over how many elements each unreduced loss is a mean.
+        """
         self.mask = mask
         if not in_torch and self.how.reduction != "none":
-            self.divisor = of_sum if self.how.reduction == "sum" else divisor()
+            found = 1.0 if self.how.reduction == "sum" else divisor()
             # a divisor of 0 is ruled by `on_empty`, in torch
-            in_torch = self.divisor == 0 or not self.shape.numel()
+            in_torch = found == 0 or not self.shape.numel()
+            self.divisor = found * terms
         if in_torch:
             # the kernel gives the unreduced loss; weights that want a gradient get theirs from torch's operations
             self.divisor, self.bare = 0.0, True
@@ -238,7 +259,8 @@ class _Call:
         """The reduced loss of the operands."""
         if self.bare:
             tensors = widened(tensors)
-        value = fused(self, (*tensors, *self.factors, *(() if self.mask is None else (self.mask,))))
+        run = fused_on_device if self.on_device else fused
+        value = run(self, (*tensors, *self.factors, *(() if self.mask is None else (self.mask,))))
         return self.finish(value) if self.bare else value
 
     def finish(self, values: Tensor) -> Tensor:
@@ -272,7 +294,7 @@ class _Call:
         if divisor:
             value = empty_number(result)
             if upstream is not None:
-                scale = upstream / divisor  # type: ignore[assignment]
+                scale = upstream / divisor  # type: ignore[assignment, operator]
         elif upstream is not None:
             value = empty_number(result)
             divisor, factors = 1.0, (*factors, upstream)
@@ -302,6 +324,17 @@ class _Call:
             if gradient is not None and gradient.shape != tensors[i].shape:
                 gradients[i] = summed(gradient, tensors[i])
         return value, gradients
+
+    def launch(
+        self,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+        into: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        from .triton import launch
+
+        return launch(self, tensors, wanted, upstream, into)
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
         operands: list[Tensor | float] = [*tensors[: self.count], *self.numbers]

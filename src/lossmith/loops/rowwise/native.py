@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import native
+from ...backend import kernels
 from ...native import core
 from ...reduction import Reduction, reduce, wants_gradient
 from ..fused import empty_number, fused, widened
@@ -110,7 +110,7 @@ def rowwise(
                 unfit = "the class weights want a gradient"
         if not alike and (input.dim() == 0 or input.shape[dim] == 0):
             unfit = "there are no classes"
-        if native(loss, (input, target, *extras), unfit, alike):
+        if kernels(loss, (input, target, *extras), unfit, alike):
             call = _Call(kind, dim, steps, dtypes, ignore_index, smoothing, gamma, margin, power, weight is not None)
             call.masked, call.distillation = how.mask is not None, distillation
             in_torch = False

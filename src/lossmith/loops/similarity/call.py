@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import native
+from ...backend import kernels
 from ...reduction import Reduction, denominator_of, reduce, wants_gradient
 from ..fused import fused
 from .relation import Relation
@@ -59,7 +59,7 @@ def similarity(
     if torch.compiler.is_compiling():
         return call.reference((*vectors, *asked))
     extras = tuple([t for t in (how.sample_weight, how.mask) if t is not None])
-    compiled = native(loss, (*vectors, *asked, *extras))
+    compiled = kernels(loss, (*vectors, *asked, *extras))
     if not compiled and not fits_tiles((*vectors, *asked)):
         return call.reference((*vectors, *asked))
     call.sweep = by_kernels if compiled else by_operations

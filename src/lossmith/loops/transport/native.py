@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import native
+from ...backend import kernels
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
 from ..fused import Steps, empty_number, fused, summed, widened
@@ -37,7 +37,7 @@ def transport(
     if not torch.compiler.is_compiling():
         factors: tuple[Tensor, ...] = () if how.sample_weight is None else (how.sample_weight,)
         masks: tuple[Tensor, ...] = () if how.mask is None else (how.mask,)
-        if native(loss, (*points, *given, *factors, *masks)):
+        if kernels(loss, (*points, *given, *factors, *masks)):
             compute, result = dtypes
             checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
             checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ...backend import native
+from ...backend import kernels
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
 from ...reduction import reduce as reduced
@@ -30,7 +30,7 @@ def mined(
         shares = active if average == "active" else triplets
         return reduced(loss, losses, how, result, denominator=shares)
 
-    if native(loss, (vectors, labels, *factors, *masks)):
+    if kernels(loss, (vectors, labels, *factors, *masks)):
         compute = torch.float64 if vectors.dtype == torch.float64 else torch.float32
         call = _Call(mining, finish, compute, result, masked=bool(masks))
         # what a mean of nothing is, and weights that want a gradient, are the business of torch's operations
@@ -141,7 +141,7 @@ def mined_indices(name: str, vectors: Tensor, labels: Tensor, mining: Mining) ->
     Of all miners but batch-all. Nothing is differentiated.
     """
     vectors = vectors.detach()
-    if native(name, (vectors, labels)):
+    if kernels(name, (vectors, labels)):
         sizes = torch.unique(labels, return_counts=True)[1]
         slots = len(labels) if mining.miner == "batch_hard" else int((sizes * (sizes - 1)).sum())
         chosen = torch.empty(3, slots, dtype=torch.int64)
@@ -163,7 +163,7 @@ def mined_sums(name: str, vectors: Tensor, labels: Tensor, mask: Tensor | None, 
     """Of all triplets that are mined: their number, that of active ones, the sums of both distances."""
     vectors = vectors.detach()
     masks = () if mask is None else (mask,)
-    if native(name, (vectors, labels, *masks)):
+    if kernels(name, (vectors, labels, *masks)):
         account = torch.empty(len(labels), 4, dtype=torch.float64)
         _run(mining, vectors, labels, mask=mask, account=account)
         return account.sum(0)

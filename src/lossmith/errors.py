@@ -1,0 +1,85 @@
+"""What a kernel on a GPU could not raise: it leaves a note on the device, which becomes an error here.
+
+A kernel that meets an invalid label reads no address of it; the row's loss is NaN, its gradient 0. Reading the note is a
+sync, so it is done when someone asks: `check_errors`, or the guard from time to time.
+"""
+
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+LABEL, LENGTH, NUMBER, EMPTY = 1, 2, 3, 4
+"""What is noted: a label or a length out of range, a number outside of its domain, a mean of nothing."""
+
+SIZE = 5
+"""A note is its kind (0 for none), the loss's number, the row, what was found there, and what bounds it."""
+
+_notes: dict[torch.device, Tensor] = {}
+_losses: list[str] = []
+
+
+def note_on(device: torch.device) -> Tensor:
+    """The device's note: five int64, which the first kernel that finds something writes."""
+    note = _notes.get(device)
+    if note is None:
+        note = _notes[device] = torch.zeros(SIZE, dtype=torch.int64, device=device)
+    return note
+
+
+def number_of(loss: str) -> int:
+    """The number by which a note names a loss."""
+    if loss not in _losses:
+        _losses.append(loss)
+    return _losses.index(loss)
+
+
+def check_errors() -> None:
+    """Raises the first error that a kernel on a GPU has noted since the last check, and forgets it.
+
+    On a CPU a label out of range raises at once. On a GPU that would stop the training step until the device has
+    caught up; there the row's loss is NaN and its gradient 0, and the error waits to be asked for: here, or by
+    `lossmith.guard`. This waits for the devices, so call it once in many steps.
+
+    Raises:
+        IndexError: a label was out of range.
+        ValueError: nothing counted towards a mean with `on_empty="error"`.
+        RuntimeError: a length of CTC was, or a number was outside of its domain (a probability above 1, say).
+
+    Example:
+        >>> import torch, lossmith
+        >>> lossmith.check_errors()  # nothing was noted
+    """
+    for note in _notes.values():
+        found = note.tolist()
+        if found[0]:
+            note.zero_()
+            raise_noted(found)
+
+
+def raise_noted(note: list[int]) -> NoReturn:
+    """Raises what a note that is not 0 says."""
+    kind, loss, row, value, bound = note
+    name = _losses[loss]
+    if kind == LABEL:
+        raise IndexError(
+            f"{name}: label {value} in row {row} is out of range: expected 0 to {bound - 1} for {bound} classes; that "
+            f"row's loss was NaN and its gradient 0. Give the input at least {value + 1} classes, or correct the label"
+            if value >= 0
+            else f"{name}: label {value} in row {row} is out of range: expected 0 to {bound - 1} for {bound} classes; "
+            f"that row's loss was NaN and its gradient 0. If it marks rows to leave out, write ignore_index={value} or "
+            f"mask=(target != {value})"
+        )
+    if kind == LENGTH:
+        raise RuntimeError(
+            f"{name}: a length of sample {row} is {value}, expected 0 to {bound}; its loss was NaN and its gradient 0"
+        )
+    if kind == EMPTY:
+        raise ValueError(
+            f"{name}: nothing counted towards the mean (every element was ignored or masked, or the weights added up to "
+            f"0), so the loss was NaN; skip such batches, or write on_empty='zero'"
+        )
+    raise RuntimeError(
+        f"{name}: element {row} of operand {value} is outside of the domain of the loss; the loss there was NaN and its "
+        f"gradient 0. Run the same batch on the CPU to see the number"
+    )
