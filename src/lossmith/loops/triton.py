@@ -61,6 +61,14 @@ def as_number(x: tl.tensor, dtype: tl.constexpr) -> tl.tensor:
 
 
 @triton.jit
+def rounded(x: tl.tensor, place: tl.tensor) -> tl.tensor:
+    """x in the dtype of what is at a pointer; from float64 to half precision only by way of float32."""
+    if x.dtype == tl.float64 and place.dtype.element_ty != tl.float64:
+        x = x.to(tl.float32)
+    return x.to(place.dtype.element_ty)
+
+
+@triton.jit
 def total_divisor(number: tl.float64, sums: tl.tensor, n_sums: tl.tensor) -> tl.tensor:
     """The divisor, in float64. sums: a pointer, or None."""
     divisor = as_number(number, tl.float64)
@@ -175,7 +183,7 @@ def finish_kernel(
     for start in range(0, count, ADDED):
         total += tl.load(partials + start + place, start + place < count, 0.0)
     quotient = divided(tl.sum(total), number, sums, n_sums, note, ON_EMPTY, LOSS)
-    tl.store(value, quotient.to(value.dtype.element_ty))
+    tl.store(value, rounded(quotient, value))
 
 
 @triton.jit(do_not_specialize=["n"])

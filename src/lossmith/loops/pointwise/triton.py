@@ -23,6 +23,7 @@ from ..triton import (
     gradient_scale,
     offsets,
     on,
+    rounded,
     take_note,
     unless_one,
 )
@@ -134,16 +135,16 @@ def pointwise_kernel(
         if partials is not None or ALONE:
             total += loss.to(tl.float64)
         elif value is not None:
-            tl.store(value + offsets(index, sizes, value_strides), loss.to(value.dtype.element_ty), inside)
+            tl.store(value + offsets(index, sizes, value_strides), rounded(loss, value), inside)
         for i in tl.static_range(len(gradients)):
             if gradients[i] is not None:
                 slope = results[1 + i] * weight * scale
                 slope = tl.where(kept & ~outside, slope, 0.0)
                 place = gradients[i] + offsets(index, sizes, gradient_strides[i])
-                tl.store(place, slope.to(gradients[i].dtype.element_ty), inside)
+                tl.store(place, rounded(slope, gradients[i]), inside)
     if ALONE:
         quotient = divided(tl.sum(total), number, sums, n_sums, note, ON_EMPTY, LOSS)
-        tl.store(value, quotient.to(value.dtype.element_ty))
+        tl.store(value, rounded(quotient, value))
     elif partials is not None:
         tl.store(partials + tl.program_id(0), tl.sum(total))
 
@@ -169,7 +170,7 @@ def launch(
     divisor = call.divisor if isinstance(call.divisor, Divisor) else Divisor(call.divisor or 1.0)
     reduced = call.reduced
     gradients: list[Tensor | None] = [None] * len(tensors)
-    asked = [w and d for w, d in zip(wanted, call.formula.differentiable, strict=False)]
+    asked = [w and d for w, d in zip(wanted[:count], call.formula.differentiable, strict=False)]
     whole = all([not w or operand.shape == shape for w, operand in zip(asked, operands, strict=True)])
     if any(asked) and (upstream is not None or whole):  # what is broadcast has to be summed, so it waits for backward
         for i, operand in enumerate(operands):
