@@ -14,8 +14,9 @@ from torch import Tensor
 
 import lossmith
 import lossmith.functional as LF
+from kernels import HALVES, reference
 from lossmith.backend import recorded
-from native.conftest import HALVES, ISAS, instruction_set, ran_natively, reference
+from native.conftest import ISAS, instruction_set, ran_natively
 from oracle.accuracy import ulps
 
 GAMMAS = (0, 0.3, 0.5, 1, 2, 2.0, 3.3, 5)

@@ -11,6 +11,7 @@ from mpmath import exp, log, log1p, mp, mpf, sqrt
 from torch import Tensor
 
 import lossmith.functional as LF
+from kernels import HALVES, everything, random_tensor, same
 from lossmith.loops.pointwise import pointwise
 from lossmith.reduction import plan
 from oracle.accuracy import questions, ulps, worst
@@ -18,7 +19,7 @@ from oracle.discovery import FORMULAS
 from oracle.test_formulas import LIMIT, hold
 from oracle.test_tails import TAILS, sigmoid, softplus
 
-from .conftest import HALVES, ISAS, each_isa, everything, instruction_set, ran_natively, random_tensor, same
+from .conftest import ISAS, each_isa, instruction_set, ran_natively
 
 mp.dps = 50
 PRECISE = (torch.float32, torch.float64)

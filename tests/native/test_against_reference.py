@@ -15,54 +15,30 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import lossmith.functional as LF
-from cases import Arguments, Case
-from lossmith import LossWarning, explain_dispatch
-
-from .conftest import (
+from cases import Arguments
+from kernels import (
     HALVES,
-    ISAS,
     REDUCTIONS,
+    combinations,
+    compare,
     each_case,
     each_dtype,
-    each_isa,
     each_reduction,
     evaluate,
     everything,
-    identical,
-    instruction_set,
     leaves_of,
-    mask_for,
-    ran_natively,
     random_tensor,
     reference,
     run_python,
     same,
     to_dtype,
 )
+from lossmith import LossWarning, explain_dispatch
+
+from .conftest import ISAS, each_isa, instruction_set, ran_natively
 from .test_threads import LARGE
 
 # ----- every case, in every combination -----
-
-
-def combinations(shape: torch.Size) -> list[dict[str, Any]]:
-    """Every reduction with every combination of keywords."""
-    row = [shape[0], *[1] * (len(shape) - 1)]
-    found = []
-    for reduction in REDUCTIONS:
-        normalizers = (None, 7, torch.tensor([0.5]), "count", "weight")
-        for s, m, normalizer in itertools.product(
-            (None, shape, row, (), "differentiated"),
-            (None, shape, row),
-            normalizers if reduction in ("mean", "batchmean") else (None,),
-        ):
-            keywords = {"reduction": reduction, "normalizer": normalizer}
-            if s is not None:
-                keywords["sample_weight"] = random_tensor(shape if s == "differentiated" else s, 1, 0.2, 2.0)
-                keywords["leaf"] = s == "differentiated"
-            if m is not None:
-                keywords["mask"] = mask_for(m)
-            found.append(keywords)
-    return found
 
 
 @each_isa
@@ -75,28 +51,7 @@ def test_every_combination(case, dtype, isa):
         arguments = case(n, dtype=dtype, seed=draw.randrange(100))
         every = combinations(case.shape(arguments))
         for keywords in every if everything() else draw.sample(every, 6):
-            compare(case, arguments, dtype, **keywords)
-
-
-def compare(case: Case, arguments: Arguments, dtype: torch.dtype, leaf: bool = False, **keywords: Any) -> None:
-    if "sample_weight" in keywords:
-        keywords["sample_weight"] = keywords["sample_weight"].to(dtype)
-    if "mask" in keywords:
-        arguments = case.spoil(arguments, keywords["mask"].expand(case.shape(arguments)))
-    leaves = [*leaves_of(case), *["sample_weight"] * leaf]
-    # what a reduced loss passes on is multiplied in float32, but is halved in its place in float16
-    upstream = random_tensor(case.shape(arguments), 3, dtype=dtype) if keywords["reduction"] == "none" else None
-    with ran_natively():
-        found = evaluate(case.function, arguments, leaves, upstream, **keywords)
-    if dtype in HALVES:
-        wide = {**to_dtype(keywords, torch.float32), "normalizer": keywords["normalizer"]}
-        with ran_natively():
-            loss, gradients = evaluate(case.function, to_dtype(arguments, torch.float32), leaves, upstream, **wide)
-        identical(found, (loss.to(dtype), {name: None if g is None else g.to(dtype) for name, g in gradients.items()}))
-    else:
-        with reference():
-            expected = evaluate(case.function, arguments, leaves, upstream, **keywords)
-        same(found, expected)
+            compare("native", case, arguments, dtype, **keywords)
 
 
 @each_isa
@@ -146,11 +101,12 @@ EXPECTED: dict[Any, Any] = {}
 
 PERTURBED = """
 import hashlib, torch
-from native.conftest import ISAS, NATIVE_CASES, evaluate, instruction_set, leaves_of
+from kernels import KERNEL_CASES, evaluate, leaves_of
+from native.conftest import ISAS, instruction_set
 from native.test_threads import LARGE
 torch.set_num_threads(2)
 dtypes = (torch.float32, torch.float16)
-calls = [(c.function, c(70, dtype=dtype), leaves_of(c)) for c in NATIVE_CASES for dtype in dtypes]
+calls = [(c.function, c(70, dtype=dtype), leaves_of(c)) for c in KERNEL_CASES for dtype in dtypes]
 calls += [(function, make(), leaves) for function, make, leaves in LARGE.values()]
 digest = hashlib.sha256()
 for isa in ISAS:

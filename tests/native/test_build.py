@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 import lossmith.losses
+from kernels import run_python
 from lossmith.formula import cpp
 from lossmith.formula.definition import read_formulas
 from lossmith.losses import all_losses
 from lossmith.native import core
-
-from .conftest import run_python
 
 FILES = sorted(Path(lossmith.losses.__file__).parent.glob("*.py"))
 X86 = len(core.available()) > 1 if core else False

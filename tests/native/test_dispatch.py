@@ -20,12 +20,13 @@ from torch.utils.flop_counter import FlopCounterMode
 import lossmith
 import lossmith.functional as LF
 from cases import CASES
+from kernels import KERNEL_CASES, each_case, random_tensor, reference, run_python, same
 from lossmith import explain_dispatch
 from lossmith.backend import Dispatch, recorded
 from lossmith.losses import all_losses
 from lossmith.native import core
 
-from .conftest import NATIVE_CASES, each_case, each_isa, ran_natively, random_tensor, reference, run_python, same
+from .conftest import each_isa, ran_natively
 
 WRAPPED = "a tensor is on another device, of another layout"
 TRANSFORM = "a torch.func transform is active"
@@ -428,7 +429,7 @@ def test_a_formula_of_ones_own_has_no_kernel():
 
 
 def test_every_loss_has_a_case_that_a_kernel_runs():
-    ran = {case.loss for case in NATIVE_CASES if explain_dispatch(case.function, **case()).backend == "native"}
+    ran = {case.loss for case in KERNEL_CASES if explain_dispatch(case.function, **case()).backend == "native"}
     assert ran == all_losses().keys()
 
 
@@ -449,7 +450,7 @@ def test_torchs_distance_with_what_was_added_to_it_is_called():
 
 
 def test_a_distance_of_ones_own_is_called_by_the_reference():
-    case = next(case for case in CASES if case not in NATIVE_CASES)
+    case = next(case for case in CASES if case not in KERNEL_CASES)
     records, _ = recorded_of(lambda: case.function(**case()))
     assert [record.backend for record in records] == ["reference"]
 

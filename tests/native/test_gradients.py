@@ -13,22 +13,21 @@ from torch.autograd.graph import save_on_cpu, saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 import lossmith.functional as LF
-
-from .conftest import (
+from kernels import (
     HALVES,
     each_case,
     each_dtype,
-    each_whole_case,
     evaluate,
     everything,
     identical,
     leaves_of,
     mask_for,
-    ran_natively,
     random_tensor,
     reference,
     same,
 )
+
+from .conftest import each_whole_case, ran_natively
 
 each_reduction = pytest.mark.parametrize("reduction", ["none", "mean"])
 ONE_OF_EACH = {

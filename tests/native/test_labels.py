@@ -10,9 +10,10 @@ from torch import Tensor
 
 import lossmith.functional as LF
 from cases import Arguments
+from kernels import each_reduction, random_tensor, reference, same
 from lossmith.backend import recorded
 
-from .conftest import each_isa, each_reduction, ran_natively, random_tensor, reference, same
+from .conftest import each_isa, ran_natively
 
 CLASSES = 5
 GUARD = 4096

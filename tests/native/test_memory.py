@@ -12,15 +12,17 @@ from torch import Tensor
 
 import lossmith.functional as LF
 from cases import Arguments
+from kernels import each_dtype, evaluate, everything, random_tensor, run_python, same
 
-from .conftest import WHOLE_CASES, each_dtype, evaluate, everything, ran_natively, random_tensor, run_python, same
+from .conftest import WHOLE_CASES, ran_natively
 
 # ----- peak memory -----
 
 PEAKS = """
 import json, sys, torch
 from lossmith.bench.memory import peak_growth
-from native.conftest import WHOLE_CASES, evaluate, leaves_of, ran_natively
+from kernels import evaluate, leaves_of
+from native.conftest import WHOLE_CASES, ran_natively
 
 dtype = getattr(torch, sys.argv[1])
 torch.set_num_threads(2)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from cases import Case
+from kernels import each_reduction, evaluate, leaves_of, same, same_bits
 from lossmith.loops.similarity import tiled
 from lossmith.native import core
 
-from .conftest import SIMILARITY_CASES, each_reduction, evaluate, leaves_of, ran_natively, same, same_bits
+from .conftest import SIMILARITY_CASES, ran_natively
 
 KERNELS = ("similarity_rows", "similarity_sums", "similarity_derivatives")
 each_case = pytest.mark.parametrize("case", SIMILARITY_CASES, ids=str)

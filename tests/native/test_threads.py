@@ -14,19 +14,9 @@ from torch import Tensor
 
 import lossmith.functional as LF
 from cases import Arguments, Case
+from kernels import each_dtype, evaluate, everything, leaves_of, mask_for, random_tensor, run_python, same_bits
 
-from .conftest import (
-    each_dtype,
-    each_whole_case,
-    evaluate,
-    everything,
-    leaves_of,
-    mask_for,
-    ran_natively,
-    random_tensor,
-    run_python,
-    same_bits,
-)
+from .conftest import each_whole_case, ran_natively
 
 NUMBERS = (1, 2, 3, 7) if everything() else (1, 2, 7)
 
@@ -337,7 +327,7 @@ def test_backward_in_another_thread_than_forward(threads):
 FORKED = """
 import json, os, signal, sys, torch
 import lossmith
-from native.conftest import evaluate
+from kernels import evaluate
 from native.test_threads import LARGE, results
 
 # what torch itself would need threads for is done before: its own operations hang in a child that needs them
