@@ -122,15 +122,10 @@ def focal_loss(
     check_gamma(loss, gamma)
     focus: Focus | None = None
     if gamma == 2:
-        focus = focal_squared.value
+        focus = Focus(focal_squared)
     elif gamma != 0:
-        focus = partial(_focused, gamma)
+        focus = Focus(focal, (gamma, power_of_zero(gamma)))
     return softmax_loss(loss, input, target, weight, ignore_index, dim, how, gamma=gamma, focus=focus)
-
-
-def _focused(gamma: float, surprisal: Tensor) -> Tensor:
-    value: Tensor = focal.value(surprisal, gamma, power_of_zero(gamma))
-    return value
 
 
 class FocalLoss(Criterion, torch.nn.Module):

@@ -12,7 +12,6 @@ import triton
 import triton.language as tl
 
 INFINITY = tl.constexpr(float("inf"))
-NAN = tl.constexpr(float("nan"))
 PI = tl.constexpr(3.141592653589793)
 
 # lgamma(2 + t) / t for t from -3/4 to 1/2: a Chebyshev fit made at 50 digits, to 9e-19; highest power first
@@ -282,4 +281,4 @@ def digamma(x: tl.tensor) -> tl.tensor:
     of_positive = _digamma_of_positive(tl.where(x < 0.0, y, x))
     reflected = of_positive + 1.0 / y + tl.cos(angle) / tl.sin(angle) * PI
     undefined = (part == 0.0) | (y == INFINITY)
-    return tl.where(x < 0.0, tl.where(undefined, NAN, reflected), of_positive)
+    return tl.where(x < 0.0, tl.where(undefined, float("nan"), reflected), of_positive)

@@ -35,7 +35,7 @@ MOST_PARTIALS = 4096
 """So many programs leave partial sums at most; beyond, each walks over more blocks."""
 
 
-@triton.jit(do_not_specialize=["n", "blocks"])
+@triton.jit(do_not_specialize=["blocks"])
 def pointwise_kernel(
     operands: tl.tensor,
     gradients: tl.tensor,
@@ -130,7 +130,7 @@ def pointwise_kernel(
             weight *= tl.load(factors[i] + offsets(index, sizes, factor_strides[i]), kept, 0).to(dtype)
         loss = results[0] * weight
         if BOUNDS is not None:
-            loss = tl.where(outside, NOT_A_NUMBER, loss)
+            loss = tl.where(outside, float("nan"), loss)
         loss = tl.where(kept, loss, 0.0)
         if partials is not None or ALONE:
             total += loss.to(tl.float64)
@@ -150,7 +150,6 @@ def pointwise_kernel(
 
 
 NUMBER_OUTSIDE = tl.constexpr(NUMBER)
-NOT_A_NUMBER = tl.constexpr(float("nan"))
 
 
 def launch(

@@ -84,6 +84,7 @@ def _against_labels(
         ignore_index=ignore_index,
         smoothing=smoothing,
         gamma=gamma,
+        focus=focus,
         alike=alike,
     )
 
@@ -147,4 +148,5 @@ def _against_probabilities(
         weight=weight,
         smoothing=smoothing,
         gamma=gamma,
+        focus=focus,
     )

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import kernels
+from ...backend import TRITON, kernels
 from ...native import core
 from ...reduction import Reduction, reduce, wants_gradient
-from ..fused import empty_number, fused, widened
+from ..fused import empty_number, fused, fused_on_device, widened
 from .distillation import Distillation
 from .labels import ClassLabels, class_labels
+from .softmax import Focus
+
+if TYPE_CHECKING:
+    from ..triton import Divisor
 
 Kind = Literal[
     "softmax_labels",
@@ -36,7 +40,7 @@ _KINDS = {
     "focal_probabilities": 7,
 }
 
-_NUMBER, _ROWS, _CLASS_WEIGHTS = range(3)  # what a kernel's sum is divided by
+NUMBER, ROWS, CLASS_WEIGHTS = range(3)  # what a kernel's sum is divided by
 _OUTSIDE, _EMPTY = 1, 2  # what a kernel returns besides 0
 
 
@@ -90,6 +94,7 @@ def rowwise(
     ignore_index: int | None = None,
     smoothing: float = 0.0,
     gamma: float = 0.0,
+    focus: Focus | None = None,
     margin: float = 1.0,
     power: int = 1,
     distillation: Distillation | None = None,
@@ -98,8 +103,9 @@ def rowwise(
 ) -> Tensor:
     """A loss of rows along `dim`, reduced. dtypes: what it is computed in, and the result's.
 
-    weight: for each class; weight_in_mean says that torch's mean divides by the weights of the labels. unfit: why no
-    kernel can run it. alike: what `checks.alike_rows` found.
+    weight: for each class; weight_in_mean says that torch's mean divides by the weights of the labels. gamma, focus: of
+    a focal loss, as a number for the kernels of the CPU and as a formula for those of a GPU. unfit: why no kernel can
+    run it. alike: what `checks.alike_rows` found.
     """
     if not torch.compiler.is_compiling():
         extras: tuple[Tensor, ...] = ()
@@ -110,34 +116,38 @@ def rowwise(
                 unfit = "the class weights want a gradient"
         if not alike and (input.dim() == 0 or input.shape[dim] == 0):
             unfit = "there are no classes"
-        if kernels(loss, (input, target, *extras), unfit, alike):
+        found = kernels(loss, (input, target, *extras), unfit, alike)
+        if found:
             call = _Call(kind, dim, steps, dtypes, ignore_index, smoothing, gamma, margin, power, weight is not None)
             call.masked, call.distillation = how.mask is not None, distillation
-            in_torch = False
+            run, in_torch = fused, False
+            if found == TRITON:
+                call.on_device, call.loss, call.focus, call.on_empty = True, loss, focus, how.on_empty
+                run, in_torch = fused_on_device, input.numel() == 0
             if extras or how.normalizer is not None:
                 shape = input.shape[:dim] + input.shape[dim + 1 :]
                 checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
                 checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
-                in_torch = wants_gradient(how) or (how.normalizer == "weight" and "probabilities" in kind)
+                in_torch = in_torch or wants_gradient(how) or (how.normalizer == "weight" and "probabilities" in kind)
             if how.reduction == "sum":
-                call.divisor = 1.0
+                call.divisor, call.on_empty = 1.0, "nan"
             elif how.reduction != "none" and not in_torch:
                 _count(call, input, how, weighed=bool(extras), weight_in_mean=weight_in_mean)
                 in_torch = not call.reduced
             if not in_torch:
                 call.factors = how.sample_weight is not None
                 try:
-                    return fused(call, (input, target, *extras))
+                    return run(call, (input, target, *extras))
                 except _NothingCounts:
                     pass
             # the kernel gives unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
             compute = dtypes[0]
-            call.counting, call.divisor, call.factors = _NUMBER, 0.0, False
+            call.counting, call.divisor, call.factors = NUMBER, 0.0, False
             call.dtypes, call.bare = (compute, compute), True
             way = steps()
             kept = extras if how.sample_weight is None else extras[1:]
             input, target = widened((input, target))
-            return way.finish(fused(call, (input, target, *kept)), way.read(target))
+            return way.finish(run(call, (input, target, *kept)), way.read(target))
     way = steps()
     aims = way.read(target)
     return way.finish(way.of(input, aims), aims)
@@ -146,30 +156,42 @@ def rowwise(
 def _count(call: "_Call", input: Tensor, how: Reduction, *, weighed: bool, weight_in_mean: bool) -> None:
     """Settles what the sum is divided by."""
     normalizer = how.normalizer
+    if call.on_device and isinstance(normalizer, Tensor) and normalizer.device == input.device:
+        call.normalizer, call.divisor = normalizer.detach().reshape(1), 1.0
+        return
     if normalizer is not None and not isinstance(normalizer, str):
         call.divisor = float(normalizer)
         return
-    call.counting, call.divisor = _ROWS, 1.0
+    call.counting, call.divisor = ROWS, 1.0
     rows = input.numel() // input.shape[call.dim]
     if normalizer is None and how.reduction == "batchmean":
         batch = (input.shape[0] if call.dim else input.shape[1]) if input.dim() > 1 else 1
         call.divisor = batch / rows if rows else 1.0
     elif call.weighted and (weight_in_mean if normalizer is None else normalizer == "weight"):
-        call.counting = _CLASS_WEIGHTS
-    if call.counting == _ROWS and not weighed and call.ignore_index is None:
-        call.counting, call.divisor = _NUMBER, rows * call.divisor
+        call.counting = CLASS_WEIGHTS
+    if call.counting == ROWS and not weighed and call.ignore_index is None:
+        call.counting, call.divisor = NUMBER, rows * call.divisor
 
 
 class _NothingCounts(Exception):
-    """The mean's denominator is 0."""
+    """The mean's denominator is 0, as a kernel of the CPU found."""
+
+
+class Parts(NamedTuple):
+    """The tensors of a call, by what they are."""
+
+    input: Tensor
+    target: Tensor
+    factors: tuple[Tensor, ...]
+    mask: Tensor | None
+    labels: Tensor | None
+    """Those of distillation."""
+    weight: Tensor | None
 
 
 @dataclass(slots=True)
 class _Call:
-    """One call of the kernel.
-
-    Its tensors are the input, the target, the factors, the mask, the labels of distillation and the class weights.
-    """
+    """One call of the kernel."""
 
     kind: Kind
     dim: int
@@ -181,7 +203,7 @@ class _Call:
     margin: float
     power: int
     weighted: bool
-    counting: int = _NUMBER
+    counting: int = NUMBER
     divisor: float = 0.0
     factors: bool = False
     """Whether there is a sample weight."""
@@ -189,24 +211,40 @@ class _Call:
     distillation: Distillation | None = None
     bare: bool = False
     """Whether weighing and reducing are left to torch."""
+    on_device: bool = False
+    """Whether a Triton kernel runs; what follows is for those alone."""
+    loss: str = ""
+    focus: Focus | None = None
+    normalizer: Tensor | None = None
+    """What the sum is divided by, if that is on the device."""
+    on_empty: str = "nan"
+    counted: "Divisor | None" = None
+    """The divisor, once it was counted."""
 
     @property
     def reduced(self) -> bool:
-        return self.counting != _NUMBER or self.divisor != 0
+        return self.counting != NUMBER or self.divisor != 0
+
+    def parts(self, tensors: Sequence[Tensor]) -> Parts:
+        """The call's tensors, in the order in which they are given."""
+        rest = iter(tensors)
+        labelled = self.distillation is not None and self.distillation.labels is not None
+        return Parts(
+            next(rest),
+            next(rest),
+            (next(rest),) if self.factors else (),
+            next(rest) if self.masked else None,
+            next(rest) if labelled else None,
+            next(rest) if self.weighted else None,
+        )
 
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
     ) -> tuple[Tensor, list[Tensor | None]]:
-        input, target = tensors[:2]
+        input, target, given, mask, labels, weight = self.parts(tensors)
         compute, result = self.dtypes
-        at = 2 + self.factors
-        factors: tuple[Any, ...] = tuple(tensors[2:at])
-        mask = tensors[at] if self.masked else None
-        distillation: tuple[Any, ...] = ()
-        if self.distillation is not None:
-            labelled = self.distillation.labels is not None
-            distillation = (tensors[at + self.masked] if labelled else None, *self.distillation.settings)
-        weight = tensors[-1] if self.weighted else None
+        factors: tuple[Any, ...] = given
+        distillation = () if self.distillation is None else (labels, *self.distillation.settings)
         counting, divisor, scale = self.counting, self.divisor, 1.0
         if upstream is None and not self.reduced:
             value = torch.empty(input.shape[: self.dim] + input.shape[self.dim + 1 :], dtype=result)
@@ -248,6 +286,17 @@ class _Call:
         if status == _EMPTY:
             raise _NothingCounts
         return value, gradients + [None] * (len(tensors) - 2)
+
+    def launch(
+        self,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+        into: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        from .triton import launch
+
+        return launch(self, self.parts(tensors), wanted, upstream, into)
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
         way = self.steps()

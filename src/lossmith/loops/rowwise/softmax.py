@@ -1,17 +1,26 @@
 """Softmax rows against labels or probabilities, along any dimension, without moving it."""
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...backend import transforming
-from ...formula import product
+from ...formula import Formula, product
 from .labels import ClassLabels, pick
 
-Focus: TypeAlias = Callable[[Tensor], Tensor]
-"""What a surprisal costs, where that is not the surprisal itself; finite at 0, with a finite slope."""
+
+@dataclass(frozen=True)
+class Focus:
+    """What a surprisal costs, where that is not the surprisal itself; finite at 0, with a finite slope."""
+
+    formula: Formula
+    parameters: tuple[float, ...] = ()
+
+    def __call__(self, surprisal: Tensor) -> Tensor:
+        value: Tensor = self.formula.value(surprisal, *self.parameters)
+        return value
 
 
 def softmax_with_labels(
