@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from . import functional, mining, scale, suggest
 from .backend import explain_dispatch
 from .checks import LossWarning
+from .errors import check_errors
 from .losses.arcface import ArcFaceLoss
 from .losses.bce import BCELoss
 from .losses.bce_with_logits import BCEWithLogitsLoss
@@ -97,6 +98,7 @@ __all__ = [
     "TverskyLoss",
     "WassersteinCriticLoss",
     "WassersteinLoss",
+    "check_errors",
     "explain_dispatch",
     "functional",
     "gradient_penalty",

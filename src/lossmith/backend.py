@@ -71,9 +71,7 @@ def recorded() -> Iterator[list[Dispatch]]:
         _records = before
 
 
-def kernels(
-    kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: int = 0, uncompiled: str = ""
-) -> int:
+def kernels(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: int = 0, uncompiled: str = "") -> int:
     """Whether kernels run this call: 0 if not; TRITON for those of a GPU; else those of the CPU.
 
     These are 1, or more for tensors of one shape and dtype: 2 for float32, 3 for float64, 4 for float16 and 5 for
@@ -177,9 +175,10 @@ def unready() -> str:
 def readable(tensor: Tensor) -> bool:
     """Whether the tensor's values may be looked at now: a plain CPU tensor, eager, in no transform or mode.
 
-    On a device that would be a sync; in a compiled graph, under vmap or on a meta tensor there is nothing to read.
+    On a device that would be a sync; in a compiled graph, under vmap or on a meta tensor there is nothing to read. Where
+    Triton's kernels are interpreted, values are no more read than on the GPU that this stands for.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or FORCED == "triton":
         return False
     return (
         type(tensor) in (Tensor, torch.nn.Parameter)

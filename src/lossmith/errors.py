@@ -1,13 +1,15 @@
 """What a kernel on a GPU could not raise: it leaves a note on the device, which becomes an error here.
 
-A kernel that meets an invalid label reads no address of it; the row's loss is NaN, its gradient 0. Reading the note is a
-sync, so it is done when someone asks: `check_errors`, or the guard from time to time.
+A kernel that meets an invalid label reads no address of it; the row's loss is NaN, its gradient 0. Reading the note
+waits for the device, so it is done when someone asks: `check_errors`, or the guard from time to time.
 """
 
 from typing import NoReturn
 
 import torch
 from torch import Tensor
+
+from .transfer import Transfer
 
 LABEL, LENGTH, NUMBER, EMPTY = 1, 2, 3, 4
 """What is noted: a label or a length out of range, a number outside of its domain, a mean of nothing."""
@@ -51,10 +53,30 @@ def check_errors() -> None:
         >>> lossmith.check_errors()  # nothing was noted
     """
     for note in _notes.values():
-        found = note.tolist()
+        sent = Reading(note)
+        sent.wait()
+        sent.check()
+
+
+class Reading(Transfer):
+    """A device's note on its way to the host."""
+
+    def __init__(self, note: Tensor) -> None:
+        self._note = note
+        super().__init__(note)
+
+    def check(self) -> None:
+        """Raises what it says, and forgets it."""
+        found = [int(number) for number in self.tolist()]
         if found[0]:
-            note.zero_()
+            self._note.zero_()
             raise_noted(found)
+
+
+def reading(device: torch.device) -> Reading | None:
+    """Sends for a device's note, if there is one."""
+    note = _notes.get(device)
+    return None if note is None else Reading(note)
 
 
 def raise_noted(note: list[int]) -> NoReturn:
@@ -76,10 +98,10 @@ def raise_noted(note: list[int]) -> NoReturn:
         )
     if kind == EMPTY:
         raise ValueError(
-            f"{name}: nothing counted towards the mean (every element was ignored or masked, or the weights added up to "
-            f"0), so the loss was NaN; skip such batches, or write on_empty='zero'"
+            f"{name}: nothing counted towards the mean (every element was ignored or masked, or the weights added up "
+            f"to 0), so the loss was NaN; skip such batches, or write on_empty='zero'"
         )
     raise RuntimeError(
-        f"{name}: element {row} of operand {value} is outside of the domain of the loss; the loss there was NaN and its "
-        f"gradient 0. Run the same batch on the CPU to see the number"
+        f"{name}: element {row} of operand {value} is outside of the domain of the loss; the loss there was NaN and "
+        f"its gradient 0. Run the same batch on the CPU to see the number"
     )

@@ -1,9 +1,9 @@
 """What the Triton kernels share: sums in two stages, denominators, upstream gradients, addresses, notes of errors.
 
-Nothing but the device is asked for what is on the device. A kernel's programs leave partial sums in float64, in places of
-their own, and one more program adds them in their order: no atomics, so the same bits from run to run. Scalars are passed
-as float64 (`x: tl.float64`), which Triton would otherwise make float32. This module imports Triton, and is itself
-imported when a call first runs on a GPU.
+The host never waits for what is on the device. A kernel's programs leave partial sums in float64, in places of their
+own, and one more program adds them in their order: no atomics, so the same bits from run to run. Scalars are passed as
+float64 (`x: tl.float64`), which Triton would otherwise make float32. This module imports Triton, and is itself imported
+when a call first runs on a GPU.
 """
 
 # mypy: disable-error-code="untyped-decorator"
@@ -31,7 +31,7 @@ COUNTS = tl.constexpr(256)
 
 
 class Divisor(NamedTuple):
-    """What a sum of losses is divided by: a number times, if there are any, the sum of `sums`, which are on the device."""
+    """What a sum of losses is divided by: a number, times the sum of `sums` if there are any, on the device."""
 
     number: float = 1.0
     sums: Tensor | None = None
@@ -48,7 +48,6 @@ class Divisor(NamedTuple):
     def arguments(self) -> tuple[float, Tensor | None, int]:
         """As kernels take it: number, sums, n_sums."""
         return self.number, self.sums, 0 if self.sums is None else self.sums.numel()
-
 
 
 # ----- in kernels -----

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..rule import Call, Numbers, Rule
+from ..transfer import Transfer
 from .calls import WatchedCall
 
 Statistic = Callable[[Call], Tensor]
@@ -31,42 +32,31 @@ def readable(call: WatchedCall, calls: int) -> bool:
     tensors = list(call.tensors())
     if any(type(t) not in (Tensor, torch.nn.Parameter) or t.layout != torch.strided or t.is_meta for t in tensors):
         return False
-    if any(t.is_cuda for t in tensors) and (call.error is not None or torch.cuda.is_current_stream_capturing()):
+    if any(t.is_cuda for t in tensors) and (call.error is not None or capturing(tensors[0])):
         return False
     return _power_of_two(calls) or sum(t.numel() for t in tensors) < LARGE
+
+
+def capturing(tensor: Tensor) -> bool:
+    """Whether what is done on the tensor's device is recorded as a graph, in which nothing may be sent to the host."""
+    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _power_of_two(number: int) -> bool:
     return number & (number - 1) == 0
 
 
-class Batch:
+class Batch(Transfer):
     """What rules asked of a call that is over; its tensors are not kept alive."""
 
     def __init__(self, call: Call, rules: Sequence[Rule], answers: Mapping[Statistic, Tensor]) -> None:
         self.call, self._rules = call, rules
         self._position = {statistic: position for position, statistic in enumerate(answers)}
-        self._event: torch.cuda.Event | None = None
-        numbers = _gathered(list(answers.values()))
-        if numbers.is_cuda:
-            host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
-            host.copy_(numbers, non_blocking=True)
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record(torch.cuda.current_stream(numbers.device))
-            numbers = host
-        self._numbers = numbers
-
-    def arrived(self) -> bool:
-        """Whether the numbers can be looked at without waiting; those of other devices wait for the end."""
-        return self._numbers.is_cpu and (self._event is None or bool(self._event.query()))  # type: ignore[no-untyped-call]
-
-    def wait(self) -> None:
-        if self._event is not None:
-            self._event.synchronize()
+        super().__init__(_gathered(list(answers.values())))
 
     def numbers(self) -> list[tuple[Rule, Numbers]]:
         """What each rule asked for, by its own names."""
-        found = self._numbers.tolist()
+        found = self.tolist()
         return [
             (rule, {name: found[self._position[read]] for name, read in rule.values.reads.items()})
             for rule in self._rules

@@ -11,12 +11,12 @@ from weakref import ReferenceType, ref
 import torch
 from torch import Tensor
 
-from .. import checks
+from .. import checks, errors
 from ..card import Language, Text
 from ..checks import LossWarning
 from ..rule import Rule
 from ..rules import all_rules
-from .batch import Batch, Statistic, due, readable
+from .batch import Batch, Statistic, capturing, due, readable
 from .calls import WATCHED, Form, Watched, WatchedCall, bind
 from .provenance import leaves
 from .report import Finding, Report
@@ -86,6 +86,8 @@ class Judge:
         self._pending: deque[tuple[Place, Batch]] = deque()
         self._cut: deque[ReferenceType[Tensor]] = deque(maxlen=64)
         """Results of `_CUTS`, of the last steps."""
+        self._note: errors.Reading | None = None
+        """What kernels on a device had to say, on its way."""
         self._losses: dict[str, bool] = {}
         """The losses since the last backward(), and whether a result of theirs had a gradient to give."""
 
@@ -115,6 +117,7 @@ class Judge:
             place, batch = self._pending.popleft()
             batch.wait()
             self._say(place, self._by_values(place, batch))
+        errors.check_errors()
 
     # ----- what is seen -----
 
@@ -142,6 +145,18 @@ class Judge:
         while self._pending and self._pending[0][1].arrived():
             earlier, batch = self._pending.popleft()
             self._say(earlier, self._by_values(earlier, batch))
+        if result is not None:
+            self._noted(place, result)
+
+    def _noted(self, place: Place, result: Tensor) -> None:
+        """Raises what a kernel on a device has noted, once that arrives; sends for it at calls that are looked at."""
+        note, self._note = self._note, None
+        if note is None and due(place.calls) and not capturing(result):
+            note = errors.reading(result.device)
+        if note is not None and not note.arrived():
+            self._note = note
+        elif note is not None:
+            note.check()
 
     def _backward(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         losses, self._losses = self._losses, {}

@@ -214,7 +214,7 @@ class _Call:
         self.loss, self.formula, self.count, self.numbers, self.parameters = loss, formula, count, numbers, parameters
         self.how, self.domain, self.compute, self.result, self.shape = how, domain, compute, result, shape
         self.tail = tail
-        self.divisor: "float | Divisor" = 0.0
+        self.divisor: float | Divisor = 0.0
         """What the sum of the losses is divided by; 0 where each stays by itself."""
         self.on_device = False
         """Whether a Triton kernel runs."""
