@@ -122,7 +122,7 @@ def evaluate(
     if not loss.requires_grad:
         return loss, dict.fromkeys(leaves)
     if upstream is not None:
-        upstream = upstream.to(loss.dtype).expand(loss.shape)
+        upstream = upstream.to(loss).expand(loss.shape)
     found = torch.autograd.grad(loss, [*points.values()], upstream, allow_unused=True)
     return loss.detach(), dict(zip(points, found, strict=True))
 
@@ -135,7 +135,7 @@ def to_dtype(arguments: Arguments, dtype: torch.dtype) -> Arguments:
 
 def run_python(code: str, *args: str, **environment: str) -> str:
     """What a program prints, run in a process of its own; it can import the modules of the tests."""
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-W", "ignore:`torch.jit", "-c", code, *args],
         env={**os.environ, "PYTHONPATH": paths, **environment},
@@ -147,7 +147,7 @@ def run_python(code: str, *args: str, **environment: str) -> str:
     return done.stdout
 
 
-def combinations(shape: torch.Size) -> list[dict[str, Any]]:
+def combinations(shape: torch.Size, device: str = "cpu") -> list[dict[str, Any]]:
     """Every reduction with every combination of keywords."""
     row = [shape[0], *[1] * (len(shape) - 1)]
     found = []
@@ -160,10 +160,11 @@ def combinations(shape: torch.Size) -> list[dict[str, Any]]:
         ):
             keywords = {"reduction": reduction, "normalizer": normalizer}
             if s is not None:
-                keywords["sample_weight"] = random_tensor(shape if s == "differentiated" else s, 1, 0.2, 2.0)
+                weight = random_tensor(shape if s == "differentiated" else s, 1, 0.2, 2.0)
+                keywords["sample_weight"] = weight.to(device)
                 keywords["leaf"] = s == "differentiated"
             if m is not None:
-                keywords["mask"] = mask_for(m)
+                keywords["mask"] = mask_for(m).to(device)
             found.append(keywords)
     return found
 

@@ -1,0 +1,63 @@
+"""Where the tests of Triton's kernels run: those that ask for a `device` on a GPU, or in Triton's interpreter."""
+
+import os
+
+# Triton warns of a default that it will change.
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernels import poisoned_memory
+from lossmith import backend
+
+from .interpreter import Interpreter, round_to_bfloat16
+
+if backend.INTERPRETED:
+    round_to_bfloat16()
+
+INTERPRETER = pytest.StashKey[Interpreter]()
+
+
+def on_gpu(config: pytest.Config) -> bool:
+    return bool(config.getoption("-m") == "gpu")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With `-m gpu` a test that asks for a device needs a GPU."""
+    if "device" in getattr(item, "fixturenames", ()) and on_gpu(item.config):
+        item.add_marker("gpu")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Outside of the interpreter's process a test that asks for a device is run in one that has it."""
+    config = item.config
+    asks = item.path.parent == Path(__file__).parent and "device" in getattr(item, "fixturenames", ())
+    if not asks or backend.INTERPRETED or on_gpu(config) or not has_triton():
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    if INTERPRETER not in config.stash or not config.stash[INTERPRETER].alive:
+        config.stash[INTERPRETER] = Interpreter(config)
+        config.add_cleanup(config.stash[INTERPRETER].stop)
+    for report in config.stash[INTERPRETER].run(item):
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where Triton's kernels run, and nothing else may; fresh memory is full of NaN."""
+    if not has_triton():
+        pytest.skip("Triton is not installed")
+    monkeypatch.setattr(backend, "FORCED", "triton")
+    with poisoned_memory():
+        yield "cuda" if on_gpu(request.config) else "cpu"
