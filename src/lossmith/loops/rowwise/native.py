@@ -227,16 +227,12 @@ class _Call:
 
     def parts(self, tensors: Sequence[Tensor]) -> Parts:
         """The call's tensors, in the order in which they are given."""
-        rest = iter(tensors)
+        at = 2 + self.factors
+        mask = tensors[at] if self.masked else None
         labelled = self.distillation is not None and self.distillation.labels is not None
-        return Parts(
-            next(rest),
-            next(rest),
-            (next(rest),) if self.factors else (),
-            next(rest) if self.masked else None,
-            next(rest) if labelled else None,
-            next(rest) if self.weighted else None,
-        )
+        labels = tensors[at + self.masked] if labelled else None
+        weight = tensors[-1] if self.weighted else None
+        return Parts(tensors[0], tensors[1], tuple(tensors[2:at]), mask, labels, weight)
 
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
@@ -296,7 +292,8 @@ class _Call:
     ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
         from .triton import launch
 
-        return launch(self, self.parts(tensors), wanted, upstream, into)
+        value, gradients = launch(self, self.parts(tensors), wanted, upstream, into)
+        return value, [*gradients, *[None] * (len(tensors) - 2)]
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
         way = self.steps()

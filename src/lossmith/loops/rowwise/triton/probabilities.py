@@ -1,0 +1,5 @@
+"""Softmax rows against probabilities on a GPU."""
+
+
+def launch(*_):
+    raise NotImplementedError

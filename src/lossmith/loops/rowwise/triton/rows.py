@@ -1,0 +1,337 @@
+"""What the Triton kernels over rows share: where rows lie, what is known of a row before its scores are read, counting.
+
+The rows are those of the unreduced loss, seen through a `Layout`: as few dimensions as will do, the last with the
+smallest steps. A tile holds rows of one run along that last dimension, so that their addresses differ by a constant
+step: where the classes are an outer dimension (images), neighbouring rows lie side by side, and memory is read so.
+"""
+
+# mypy: disable-error-code="untyped-decorator"
+# Triton comes without types.
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ....errors import LABEL, note_on, number_of
+from ...triton import COUNTS, Divisor, Layout, divided, finish, offsets, on, take_note
+from ..native import CLASS_WEIGHTS, NUMBER
+
+if TYPE_CHECKING:
+    from ..native import Parts, _Call
+
+LABEL_OUTSIDE = tl.constexpr(LABEL)
+MOST_PARTIALS = 4096
+"""So many programs leave partial sums at most; beyond, each walks over more tiles."""
+
+
+# ----- in kernels -----
+
+
+@triton.jit
+def rows_of(tile: tl.tensor, tiles: tl.tensor, sizes: tl.tensor, ROWS: tl.constexpr) -> tl.tensor:
+    """Of a tile (64-bit) of so many: its run, the places of its rows in that run, and which of them exist."""
+    last = sizes[len(sizes) - 1]
+    tiles_of_run = tl.cdiv(last, ROWS)
+    inner = (tile % tiles_of_run) * ROWS + tl.arange(0, ROWS)
+    return tile // tiles_of_run, inner, (inner < last) & (tile < tiles)
+
+
+@triton.jit
+def place_of(run: tl.tensor, inner: tl.tensor, sizes: tl.tensor, strides: tl.tensor) -> tl.tensor:
+    """The 64-bit offsets of a tile's rows in one tensor, whose strides are given."""
+    start = tl.zeros((), tl.int64)
+    rest = run
+    for back in tl.static_range(1, len(sizes)):
+        d: tl.constexpr = len(sizes) - 1 - back
+        if d > 0:
+            start += (rest % sizes[d]) * strides[d]
+            rest = rest // sizes[d]
+        else:
+            start += rest * strides[d]
+    return start + inner * strides[len(sizes) - 1]
+
+
+@triton.jit
+def number_of_row(run: tl.tensor, inner: tl.tensor, sizes: tl.tensor) -> tl.tensor:
+    """The flat number of each row, for a note."""
+    return run * sizes[len(sizes) - 1] + inner
+
+
+@triton.jit
+def unmasked(
+    mask: tl.tensor, run: tl.tensor, inner: tl.tensor, inside: tl.tensor, sizes: tl.tensor, strides: tl.tensor
+) -> tl.tensor:
+    """Which rows exist and are not masked. mask: a pointer, or None."""
+    if mask is not None:
+        inside = inside & (tl.load(mask + place_of(run, inner, sizes, strides), inside, 0) != 0)
+    return inside
+
+
+@triton.jit
+def read_labels(
+    at: tl.tensor, inside: tl.tensor, classes: tl.tensor, ignored: tl.tensor, IGNORES: tl.constexpr
+) -> tl.tensor:
+    """The labels at these addresses as 64-bit, which rows count (not ignored), and which of those are out of range."""
+    label = tl.load(at, inside, 0).to(tl.int64)
+    counted = inside
+    if IGNORES:
+        counted = inside & (label != ignored)
+    return label, counted, counted & ((label < 0) | (label >= classes))
+
+
+@triton.jit
+def factor_of(
+    factors: tl.tensor,
+    run: tl.tensor,
+    inner: tl.tensor,
+    used: tl.tensor,
+    sizes: tl.tensor,
+    strides: tl.tensor,
+    dtype: tl.constexpr,
+) -> tl.tensor:
+    """The product of each row's factors, 0 where the row is not used. factors, strides: tuples."""
+    product = tl.where(used, 1.0, 0.0).to(dtype)
+    for i in tl.static_range(len(factors)):
+        product *= tl.load(factors[i] + place_of(run, inner, sizes, strides[i]), used, 0).to(dtype)
+    return product
+
+
+@triton.jit
+def greatest_of(x: tl.tensor) -> tl.tensor:
+    """The greatest of each row of a tile, 0 if all are -inf. On a device NaN is passed over, and spoils what follows."""
+    greatest = tl.max(x, 1)
+    return tl.where(greatest == -float("inf"), 0.0, greatest)
+
+
+@triton.jit
+def wide_sum(x: tl.tensor) -> tl.tensor:
+    """The sum of each row of a tile, in float64."""
+    return tl.sum(x.to(tl.float64), 1)
+
+
+@triton.jit
+def leave(
+    total: tl.tensor,
+    value: tl.tensor,
+    partials: tl.tensor,
+    number: tl.float64,
+    sums: tl.tensor,
+    n_sums: tl.tensor,
+    note: tl.tensor,
+    ON_EMPTY: tl.constexpr,
+    LOSS: tl.constexpr,
+    ALONE: tl.constexpr,
+) -> None:
+    """Puts a program's sum with the partial sums; if it is the only program, divides it and writes the value."""
+    if ALONE:
+        quotient = divided(total, number, sums, n_sums, note, ON_EMPTY, LOSS)
+        tl.store(value, quotient.to(value.dtype.element_ty))
+    elif partials is not None:
+        tl.store(partials + tl.program_id(0), total)
+
+
+@triton.jit(do_not_specialize=["n", "ignored"])
+def count_kernel(
+    labels: tl.tensor,
+    mask: tl.tensor,
+    factors: tl.tensor,
+    weight: tl.tensor,
+    partials: tl.tensor,
+    sizes: tl.tensor,
+    label_strides: tl.tensor,
+    mask_strides: tl.tensor,
+    factor_strides: tl.tensor,
+    weight_stride: tl.tensor,
+    n: tl.int64,
+    classes: tl.int64,
+    ignored: tl.int64,
+    IGNORES: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """Partial sums, over the rows that count, of their factors and of the class weights of their labels.
+
+    labels, mask, weight: a pointer, or None.
+    """
+    total = tl.zeros((BLOCK,), tl.float64)
+    step = tl.num_programs(0).to(tl.int64) * BLOCK
+    start = tl.program_id(0).to(tl.int64) * BLOCK
+    while start < n:
+        index = start + tl.arange(0, BLOCK)
+        used = index < n
+        if mask is not None:
+            used = used & (tl.load(mask + offsets(index, sizes, mask_strides), used, 0) != 0)
+        label = tl.zeros((BLOCK,), tl.int64)
+        if labels is not None:
+            label, used, wrong = read_labels(
+                labels + offsets(index, sizes, label_strides), used, classes, ignored, IGNORES
+            )
+            label = tl.where(wrong, 0, label)
+        share = tl.where(used, 1.0, 0.0).to(tl.float64)
+        if weight is not None:
+            share *= tl.load(weight + label * weight_stride, used, 0).to(tl.float64)
+        for i in tl.static_range(len(factors)):
+            share *= tl.load(factors[i] + offsets(index, sizes, factor_strides[i]), used, 0).to(tl.float64)
+        total += share
+        start += step
+    tl.store(partials + tl.program_id(0), tl.sum(total))
+
+
+# ----- around kernels -----
+
+
+class Tile(NamedTuple):
+    """How much of the rows one step of a program takes."""
+
+    rows: int
+    classes: int
+    """A power of two; where the row has more, it is looped over."""
+    warps: int
+
+    @classmethod
+    def of(cls, rows: "Rows", most: int = 32768) -> "Tile":
+        """By the shape. most: so many float32 of a tile stay in registers at once; of float64 half of them."""
+        most //= 2 if rows.wide else 1
+        last, count = triton.next_power_of_2(rows.sizes[-1]), math.prod(rows.sizes)
+        classes = triton.next_power_of_2(rows.classes)
+        if rows.step(rows.parts.input) == 1 or rows.classes == 1:
+            if classes > most:
+                return cls(1, 8192, 8)
+            side_by_side = 1
+        else:
+            # neighbouring rows make whole lines of memory
+            side_by_side = min(last, 64 if rows.parts.input.element_size() < 4 else 32)
+            if classes * side_by_side > most:
+                return cls(side_by_side, max(1, 8192 // side_by_side), 8)
+        tall = min(last, max(side_by_side, 4096 // classes))
+        while tall > side_by_side and count < 512 * tall:
+            tall //= 2
+        return cls(tall, classes, min(16, max(1, triton.next_power_of_2(tall * classes // 1024))))
+
+
+class Rows:
+    """One launch over rows: results to be written, where everything lies, and what the sum is divided by."""
+
+    def __init__(
+        self,
+        call: "_Call",
+        parts: "Parts",
+        wanted: Sequence[bool],
+        upstream: Tensor | None,
+        into: Sequence[Tensor | None] | None,
+    ) -> None:
+        input, target = parts.input, parts.target
+        dim, device = call.dim, input.device
+        self.call, self.parts = call, parts
+        self.classes = input.shape[dim]
+        self.shape = input.shape[:dim] + input.shape[dim + 1 :]
+        self.compute = call.dtypes[0]
+        self.wide = self.compute == torch.float64
+        self.stored = into is not None
+        self.labels: Tensor | None = parts.labels if target.dim() == input.dim() else target
+        """A label for each row, if the loss has them."""
+        self.factors = parts.factors
+        self.upstream: Tensor | None = None
+        """One number on the device."""
+        self.value: Tensor | None = None
+        """What forward is to write: one number, or the loss of each row."""
+        if upstream is None:
+            result = call.dtypes[1]
+            self.value = torch.empty(() if call.reduced else self.shape, dtype=result, device=device)
+        elif call.reduced:
+            self.upstream = upstream
+        else:
+            self.factors = (*self.factors, upstream)
+        self.gradients = (
+            [
+                torch.empty_like(t) if w and t.is_floating_point() else None
+                for t, w in zip((input, target), wanted, strict=False)
+            ]
+            if into is None
+            else list(into[:2])
+        )
+        """Of the input and the target."""
+        each = None if call.reduced else self.value
+        every = [input, target, parts.labels, parts.mask, *self.factors, *self.gradients, each]
+        given = [t for t in every if t is not None]
+        # what has a class dimension is seen without it
+        layout = Layout.of(self.shape, [t.select(dim, 0) if t.dim() == input.dim() else t for t in given])
+        self.sizes = layout.sizes
+        self._strides = {id(t): strides for t, strides in zip(given, layout.strides, strict=True)}
+        self.divisor = _divisor(call, parts, self.labels, self.shape)
+        self.loss = number_of(call.loss)
+        self.note = note_on(device)
+        self.partials: Tensor | None = None
+
+    def strides(self, tensor: Tensor | None) -> tuple[int, ...]:
+        """From row to row, along each of `sizes`."""
+        return (0,) * len(self.sizes) if tensor is None else self._strides[id(tensor)]
+
+    def step(self, tensor: Tensor | None) -> int:
+        """From class to class."""
+        return 0 if tensor is None else tensor.stride(self.call.dim)
+
+    def grid(self, rows: int) -> tuple[int, int, int, bool]:
+        """With so many rows in a tile: programs, tiles of each, tiles in all, whether one program is alone.
+
+        Makes room for the partial sums.
+        """
+        tiles = math.prod(self.sizes[:-1]) * triton.cdiv(self.sizes[-1], rows)
+        each = triton.cdiv(tiles, MOST_PARTIALS) if self.call.reduced else 1
+        programs = triton.cdiv(tiles, each)
+        summed = self.call.reduced and self.value is not None
+        if summed and programs > 1:
+            self.partials = torch.empty(programs, dtype=torch.float64, device=self.parts.input.device)
+        return programs, each, tiles, summed and programs == 1
+
+    def finish(self) -> None:
+        """Adds what the programs have left."""
+        if self.partials is not None:
+            assert self.value is not None
+            finish(self.call.loss, self.partials, self.divisor, self.value)
+
+
+def _divisor(call: "_Call", parts: "Parts", labels: Tensor | None, shape: Sequence[int]) -> Divisor:
+    """What the sum of a call is divided by; counted once, since backward has the same labels."""
+    if call.counted is None:
+        if call.counting == NUMBER:
+            call.counted = Divisor(call.divisor or 1.0, call.normalizer, call.on_empty)
+        else:
+            call.counted = Divisor(call.divisor, _count(call, parts, labels, shape), call.on_empty)
+    return call.counted
+
+
+def _count(call: "_Call", parts: "Parts", labels: Tensor | None, shape: Sequence[int]) -> Tensor:
+    weight = parts.weight if call.counting == CLASS_WEIGHTS else None
+    if call.ignore_index is None and weight is None:
+        labels = None
+    given = [t for t in (labels, parts.mask, *parts.factors) if t is not None]
+    layout = Layout.of(shape, given)
+    strides = iter(layout.strides)
+    nothing = (0,) * len(layout.sizes)
+    n = math.prod(shape)
+    programs = min(COUNTS.value, triton.cdiv(n, 1024))
+    partials = torch.empty(programs, dtype=torch.float64, device=parts.input.device)
+    with on(parts.input):
+        count_kernel[(programs,)](
+            labels,
+            parts.mask,
+            parts.factors,
+            weight,
+            partials,
+            layout.sizes,
+            nothing if labels is None else next(strides),
+            nothing if parts.mask is None else next(strides),
+            tuple(strides),
+            0 if weight is None else weight.stride(0),
+            n,
+            parts.input.shape[call.dim],
+            -1 if call.ignore_index is None else call.ignore_index,
+            IGNORES=labels is not None and call.ignore_index is not None,
+            BLOCK=1024,
+        )
+    return partials
