@@ -19,6 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ..backend import INTERPRETED
 from ..errors import EMPTY, note_on, number_of
 from ..reduction import Reduction
 
@@ -185,6 +186,17 @@ def finish_kernel(
     tl.store(value, rounded(quotient, value))
 
 
+@triton.jit
+def rescale_kernel(gradients: tl.tensor, sizes: tl.tensor, upstream: tl.tensor, BLOCK: tl.constexpr) -> None:
+    """Multiplies gradients by a number, unless it is 1; what is masked stays 0, whatever the number."""
+    factor = tl.load(upstream).to(tl.float64)
+    if factor != 1.0:
+        index = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+        for i in tl.static_range(len(gradients)):
+            x = tl.load(gradients[i] + index, index < sizes[i], 0.0)
+            tl.store(gradients[i] + index, tl.where(x == 0.0, 0.0, x * factor.to(x.dtype)), index < sizes[i])
+
+
 @triton.jit(do_not_specialize=["n"])
 def weigh_kernel(
     factors: tl.tensor,
@@ -232,6 +244,15 @@ def finish(loss: str, partials: Tensor, divisor: Divisor, value: Tensor) -> None
     finish_kernel[(1,)](*arguments, divisor.on_empty, LOSS=number_of(loss) if divisor.on_empty == "error" else 0)
 
 
+def rescale(gradients: Sequence[Tensor | None], upstream: Tensor) -> None:
+    """Gradients (dense, of float32 or float64), times the upstream number, in their place."""
+    given = tuple([g for g in gradients if g is not None])
+    most = max([g.numel() for g in given], default=0)
+    if most:
+        with on(given[0]):
+            rescale_kernel[(triton.cdiv(most, 1024),)](given, tuple([g.numel() for g in given]), upstream, BLOCK=1024)
+
+
 class Layout(NamedTuple):
     """Tensors that broadcast to one shape, as a kernel walks through them: as few dimensions as will do."""
 
@@ -262,6 +283,23 @@ class Layout(NamedTuple):
         if not sizes:
             return cls((1,), ((0,),) * len(tensors))
         return cls(tuple(sizes), tuple([tuple(mine) for mine in strides]))
+
+
+_FLAT = tuple([((1,),) * count for count in range(8)])
+
+
+def strided(
+    shape: torch.Size, *groups: Sequence[Tensor | None]
+) -> tuple[tuple[int, ...], list[tuple[tuple[int, ...], ...]]]:
+    """The sizes of a `Layout`, and for each group of tensors its strides; what is None has zeros."""
+    for group in groups:
+        for t in group:
+            if t is not None and not (t.shape == shape and t.is_contiguous()):
+                layout = Layout.of(shape, [t for group in groups for t in group if t is not None])
+                strides = iter(layout.strides)
+                nothing = (0,) * len(layout.sizes)
+                return layout.sizes, [tuple([nothing if t is None else next(strides) for t in g]) for g in groups]
+    return (shape.numel(),), [_FLAT[len(group)] for group in groups]
 
 
 def weigh(factors: Sequence[Tensor], mask: Tensor | None, shape: Sequence[int], wide: bool) -> Tensor:
@@ -305,7 +343,7 @@ def divisor_on_device(
     if isinstance(normalizer, str):
         return total(how.sample_weight) if normalizer == "count" else total(how.sample_weight, weight)
     if isinstance(normalizer, Tensor):
-        if normalizer.device.type == "cpu" and (weight is None or weight.device.type != "cpu"):
+        if normalizer.device.type == "cpu" and not INTERPRETED:
             return Divisor(float(normalizer), None, rule)
         return Divisor(1.0, normalizer.detach().reshape(1), rule)
     if normalizer is not None:

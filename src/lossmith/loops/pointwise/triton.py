@@ -4,7 +4,7 @@
 # Triton comes without types.
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import triton
@@ -16,7 +16,6 @@ from ...formula.triton import triton_function
 from ..fused import summed
 from ..triton import (
     Divisor,
-    Layout,
     as_number,
     divided,
     finish,
@@ -24,6 +23,7 @@ from ..triton import (
     offsets,
     on,
     rounded,
+    strided,
     take_note,
     unless_one,
 )
@@ -199,17 +199,10 @@ def launch(
     partials = None
     if reduced and value is not None and not alone:
         partials = torch.empty(programs, dtype=torch.float64, device=device)
-    every: list[Tensor] = [*operands, *[g for g in gradients[:count] if g is not None], *factors]
-    every += [t for t in (mask, None if reduced else value) if t is not None]
-    layout = Layout.of(shape, every)
-    strides = iter(layout.strides)
-
-    def of(given: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
-        return tuple([(0,) * len(layout.sizes) if t is None else next(strides) for t in given])
-
+    pointers = operands, tuple(gradients[:count]), factors
+    sizes, (*of_pointers, of_others) = strided(shape, *pointers, (mask, None if reduced else value))
     bounds = None if call.domain is None or not any(call.domain.bounds) else call.domain.bounds
     note = None if bounds is None and divisor.on_empty != "error" else note_on(device)
-    pointers = operands, tuple(gradients[:count]), factors
     numbers, parameters = [*call.numbers, 0.0, 0.0], [*call.parameters, 0.0, 0.0, 0.0, 0.0]
     if programs:
         with on(operands[0]):
@@ -220,9 +213,9 @@ def launch(
                 partials,
                 upstream,
                 note,
-                layout.sizes,
-                *[of(given) for given in pointers],
-                *[of((t,))[0] for t in (mask, None if reduced else value)],
+                sizes,
+                *of_pointers,
+                *of_others,
                 n,
                 blocks,
                 *divisor.arguments,
