@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from . import labels, probabilities
+from . import labels, pick, probabilities
 
 if TYPE_CHECKING:
     from ..native import Kind, Parts, _Call
@@ -17,6 +17,7 @@ Launch = Callable[["_Call", "Parts", Sequence[bool], Tensor | None, Gradients | 
 _KERNELS: "dict[Kind, Launch]" = {
     "softmax_labels": labels.launch,
     "focal_labels": labels.launch,
+    "pick": pick.launch,
     "softmax_probabilities": probabilities.launch,
     "focal_probabilities": probabilities.launch,
 }

@@ -1,4 +1,4 @@
-"""Softmax rows against labels on a GPU: cross-entropy, smoothed or not, and focal losses; value and gradient at once."""
+"""Softmax rows against labels on a GPU, cross-entropy and focal losses: value and gradient at once."""
 
 # mypy: disable-error-code="untyped-decorator"
 # Triton comes without types.
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ....formula.triton import triton_function
 from ....formula.vocabularies.triton import exp, expm1, log1p
-from ...triton import as_number, gradient_scale, on, take_note, unless_one
+from ...triton import as_number, gradient_scale, rounded, take_note, unless_one
 from .rows import (
     LABEL_OUTSIDE,
     Rows,
@@ -187,7 +187,7 @@ def labels_kernel(
         if partials is not None or ALONE:
             total += loss.to(tl.float64)
         elif value is not None:
-            tl.store(value + place_of(run, inner, sizes, value_strides), loss.to(value.dtype.element_ty), inside)
+            tl.store(value + place_of(run, inner, sizes, value_strides), rounded(loss, value), inside)
 
         if gradient is not None:
             coefficient = factor * scale * steepness
@@ -212,7 +212,7 @@ def labels_kernel(
                     g -= share * weights
                 g = tl.where(used[:, None], tl.where(is_label, on_label, g), 0.0)
                 there = inside[:, None] & exists[None, :]
-                tl.store(to[:, None] + (c * gradient_step)[None, :], g.to(gradient.dtype.element_ty), there)
+                tl.store(to[:, None] + (c * gradient_step)[None, :], rounded(g, gradient), there)
             else:
                 for begin in range(0, classes, CLASSES):
                     c, exists, x, is_label = _classes(at, begin, used, label, input_step, classes, dtype, CLASSES)
@@ -221,7 +221,7 @@ def labels_kernel(
                         g -= share * _class_weights(weight, c, exists, weight_stride, dtype)
                     g = tl.where(used[:, None], tl.where(is_label, on_label, g), 0.0)
                     there = inside[:, None] & exists[None, :]
-                    tl.store(to[:, None] + (c * gradient_step)[None, :], g.to(gradient.dtype.element_ty), there)
+                    tl.store(to[:, None] + (c * gradient_step)[None, :], rounded(g, gradient), there)
     leave(tl.sum(total), value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)
 
 
@@ -233,55 +233,17 @@ def launch(
     into: Sequence[Tensor | None] | None,
 ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     rows = Rows(call, parts, wanted, upstream, into)
-    tile = Tile.of(rows)
-    programs, each, tiles, alone = rows.grid(tile.rows)
-    gradient = rows.gradients[0]
-    value = None if call.reduced else rows.value
-    focus = call.focus
-    with on(parts.input):
-        if programs:
-            labels_kernel[(programs,)](
-                parts.input,
-                parts.target,
-                parts.mask,
-                rows.factors,
-                parts.weight,
-                gradient,
-                rows.value,
-                rows.partials,
-                rows.upstream,
-                rows.note,
-                rows.sizes,
-                rows.strides(parts.input),
-                rows.strides(parts.target),
-                rows.strides(parts.mask),
-                tuple([rows.strides(f) for f in rows.factors]),
-                rows.strides(gradient),
-                rows.strides(value),
-                rows.step(parts.input),
-                rows.step(gradient),
-                0 if parts.weight is None else parts.weight.stride(0),
-                rows.classes,
-                each,
-                tiles,
-                *rows.divisor.arguments,
-                -1 if call.ignore_index is None else call.ignore_index,
-                call.smoothing,
-                *(() if focus is None else focus.parameters or (0.0, 0.0)),
-                *((0.0, 0.0) if focus is None else ()),
-                FOCUS=None if focus is None else triton_function(focus.formula),
-                PARAMETERS=0 if focus is None else len(focus.parameters),
-                IGNORES=call.ignore_index is not None,
-                SMOOTHED=call.smoothing > 0,
-                WHOLE=tile.classes >= rows.classes,
-                LOSS=rows.loss,
-                WIDE=rows.wide,
-                STORED=rows.stored,
-                ON_EMPTY=rows.divisor.on_empty,
-                ALONE=alone,
-                ROWS=tile.rows,
-                CLASSES=tile.classes,
-                num_warps=tile.warps,
-            )
-        rows.finish()
-    return rows.value, rows.gradients
+    tile, focus = Tile.of(rows), call.focus
+    parameters = () if focus is None else focus.parameters
+    return rows.run(
+        labels_kernel,
+        tile,
+        -1 if call.ignore_index is None else call.ignore_index,
+        call.smoothing,
+        *[*parameters, 0.0, 0.0][:2],
+        FOCUS=None if focus is None else triton_function(focus.formula),
+        PARAMETERS=len(parameters),
+        IGNORES=call.ignore_index is not None,
+        SMOOTHED=call.smoothing > 0,
+        WHOLE=tile.classes >= rows.classes,
+    )

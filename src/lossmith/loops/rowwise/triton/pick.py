@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ...triton import gradient_scale, on, rounded, take_note, unless_one
+from ...triton import gradient_scale, rounded, take_note, unless_one
 from .rows import LABEL_OUTSIDE, Rows, Tile, factor_of, leave, number_of_row, place_of, read_labels, rows_of, unmasked
 
 if TYPE_CHECKING:
@@ -110,48 +110,12 @@ def launch(
     into: Sequence[Tensor | None] | None,
 ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     rows = Rows(call, parts, wanted, upstream, into)
-    gradient = rows.gradients[0]
-    value = None if call.reduced else rows.value
-    tile = Tile(1024, 1, 4) if gradient is None else Tile.of(rows, 4096)
-    shares = 1 if gradient is None else min(SHARES, triton.cdiv(rows.classes, tile.classes))
-    programs, each, tiles, alone = rows.grid(tile.rows)
-    with on(parts.input):
-        if programs:
-            pick_kernel[programs, shares](
-                parts.input,
-                parts.target,
-                parts.mask,
-                rows.factors,
-                parts.weight,
-                gradient,
-                rows.value,
-                rows.partials,
-                rows.upstream,
-                rows.note,
-                rows.sizes,
-                rows.strides(parts.input),
-                rows.strides(parts.target),
-                rows.strides(parts.mask),
-                tuple([rows.strides(f) for f in rows.factors]),
-                rows.strides(gradient),
-                rows.strides(value),
-                rows.step(parts.input),
-                rows.step(gradient),
-                0 if parts.weight is None else parts.weight.stride(0),
-                rows.classes,
-                each,
-                tiles,
-                *rows.divisor.arguments,
-                -1 if call.ignore_index is None else call.ignore_index,
-                IGNORES=call.ignore_index is not None,
-                LOSS=rows.loss,
-                WIDE=rows.wide,
-                STORED=rows.stored,
-                ON_EMPTY=rows.divisor.on_empty,
-                ALONE=alone,
-                ROWS=tile.rows,
-                CLASSES=tile.classes,
-                num_warps=tile.warps,
-            )
-        rows.finish()
-    return rows.value, rows.gradients
+    whole = rows.gradients[0] is None
+    tile = Tile(1024, 1, 4) if whole else Tile.of(rows, 4096)
+    return rows.run(
+        pick_kernel,
+        tile,
+        -1 if call.ignore_index is None else call.ignore_index,
+        shares=1 if whole else min(SHARES, triton.cdiv(rows.classes, tile.classes)),
+        IGNORES=call.ignore_index is not None,
+    )

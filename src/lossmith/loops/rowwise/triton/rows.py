@@ -10,7 +10,7 @@ step: where the classes are an outer dimension (images), neighbouring rows lie s
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import triton
@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ....errors import LABEL, note_on, number_of
-from ...triton import COUNTS, Divisor, Layout, divided, finish, offsets, on, take_note
+from ...triton import COUNTS, Divisor, Layout, divided, finish, offsets, on, rounded
 from ..native import CLASS_WEIGHTS, NUMBER
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def factor_of(
 
 @triton.jit
 def greatest_of(x: tl.tensor) -> tl.tensor:
-    """The greatest of each row of a tile, 0 if all are -inf. On a device NaN is passed over, and spoils what follows."""
+    """The greatest of each row of a tile, 0 if all are -inf. NaN may be passed over: it spoils what follows."""
     greatest = tl.max(x, 1)
     return tl.where(greatest == -float("inf"), 0.0, greatest)
 
@@ -130,7 +130,7 @@ def leave(
     """Puts a program's sum with the partial sums; if it is the only program, divides it and writes the value."""
     if ALONE:
         quotient = divided(total, number, sums, n_sums, note, ON_EMPTY, LOSS)
-        tl.store(value, quotient.to(value.dtype.element_ty))
+        tl.store(value, rounded(quotient, value))
     elif partials is not None:
         tl.store(partials + tl.program_id(0), total)
 
@@ -263,9 +263,6 @@ class Rows:
         self.sizes = layout.sizes
         self._strides = {id(t): strides for t, strides in zip(given, layout.strides, strict=True)}
         self.divisor = _divisor(call, parts, self.labels, self.shape)
-        self.loss = number_of(call.loss)
-        self.note = note_on(device)
-        self.partials: Tensor | None = None
 
     def strides(self, tensor: Tensor | None) -> tuple[int, ...]:
         """From row to row, along each of `sizes`."""
@@ -275,24 +272,63 @@ class Rows:
         """From class to class."""
         return 0 if tensor is None else tensor.stride(self.call.dim)
 
-    def grid(self, rows: int) -> tuple[int, int, int, bool]:
-        """With so many rows in a tile: programs, tiles of each, tiles in all, whether one program is alone.
+    def run(
+        self, kernel: Any, tile: Tile, *rest: Any, shares: int = 1, **constants: Any
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        """Starts a kernel, with what all of them take first and then `rest`; gives the value and the gradients.
 
-        Makes room for the partial sums.
+        shares: so many programs take each row together.
         """
-        tiles = math.prod(self.sizes[:-1]) * triton.cdiv(self.sizes[-1], rows)
-        each = triton.cdiv(tiles, MOST_PARTIALS) if self.call.reduced else 1
+        call, parts, gradient = self.call, self.parts, self.gradients[0]
+        tiles = math.prod(self.sizes[:-1]) * triton.cdiv(self.sizes[-1], tile.rows)
+        if not tiles:
+            return self.value, self.gradients
+        each = triton.cdiv(tiles, MOST_PARTIALS) if call.reduced else 1
         programs = triton.cdiv(tiles, each)
-        summed = self.call.reduced and self.value is not None
+        summed = call.reduced and self.value is not None
+        partials = None
         if summed and programs > 1:
-            self.partials = torch.empty(programs, dtype=torch.float64, device=self.parts.input.device)
-        return programs, each, tiles, summed and programs == 1
-
-    def finish(self) -> None:
-        """Adds what the programs have left."""
-        if self.partials is not None:
-            assert self.value is not None
-            finish(self.call.loss, self.partials, self.divisor, self.value)
+            partials = torch.empty(programs, dtype=torch.float64, device=parts.input.device)
+        with on(parts.input):
+            kernel[(programs, shares)](
+                parts.input,
+                parts.target,
+                parts.mask,
+                self.factors,
+                parts.weight,
+                gradient,
+                self.value,
+                partials,
+                self.upstream,
+                note_on(parts.input.device),
+                self.sizes,
+                self.strides(parts.input),
+                self.strides(parts.target),
+                self.strides(parts.mask),
+                tuple([self.strides(f) for f in self.factors]),
+                self.strides(gradient),
+                self.strides(None if call.reduced else self.value),
+                self.step(parts.input),
+                self.step(gradient),
+                0 if parts.weight is None else parts.weight.stride(0),
+                self.classes,
+                each,
+                tiles,
+                *self.divisor.arguments,
+                *rest,
+                **constants,
+                LOSS=number_of(call.loss),
+                WIDE=self.wide,
+                STORED=self.stored,
+                ON_EMPTY=self.divisor.on_empty,
+                ALONE=summed and programs == 1,
+                ROWS=tile.rows,
+                CLASSES=tile.classes,
+                num_warps=tile.warps,
+            )
+            if partials is not None and self.value is not None:
+                finish(call.loss, partials, self.divisor, self.value)
+        return self.value, self.gradients
 
 
 def _divisor(call: "_Call", parts: "Parts", labels: Tensor | None, shape: Sequence[int]) -> Divisor:
