@@ -113,6 +113,7 @@ def contrastive_loss(
     shape = shape_of_pairs(loss, how.reduction, input1, input2, target)
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
     compute, result = dtypes(input1, input2)
+    of_distance = contrastive if squared else contrastive_hinge
 
     def of(input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         sign, known = _read(loss, target.to(compute), labels, how.mask)
@@ -120,7 +121,7 @@ def contrastive_loss(
         if normalize:
             first, second = unit(first), unit(second)
         apart = distance(first, second, p, eps)
-        values: Tensor = (contrastive if squared else contrastive_hinge).value(apart, sign, margin, positive_margin)
+        values: Tensor = of_distance.value(apart, sign, margin, positive_margin)
         return values if known is None else torch.where(known, values, torch.nan)
 
     def losses(how: Reduction, result: torch.dtype) -> Tensor:
@@ -134,7 +135,7 @@ def contrastive_loss(
             positive_margin=float(positive_margin),
             labels=LABELS[labels],
         )
-        return pairwise(loss, "contrastive", (input1, input2), target, shape, how, result, steps, numbers)
+        return pairwise(loss, "contrastive", of_distance, (input1, input2), target, shape, how, result, steps, numbers)
 
     if average == "pairs" or how.reduction != "mean":
         return losses(how, result)

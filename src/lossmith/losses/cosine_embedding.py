@@ -88,7 +88,16 @@ def cosine_embedding_loss(
 
     steps = Steps(of, lambda values: reduced(loss, values, how, result))
     return pairwise(
-        loss, "cosine_embedding", (input1, input2), target, unreduced, how, result, steps, Numbers(float(margin))
+        loss,
+        "cosine_embedding",
+        cosine_embedding,
+        (input1, input2),
+        target,
+        unreduced,
+        how,
+        result,
+        steps,
+        Numbers(float(margin)),
     )
 
 

@@ -116,6 +116,7 @@ def triplet_margin_loss(
     return pairwise(
         loss,
         "triplet_margin",
+        triplet,
         (anchor, positive, negative),
         None,
         shape,

@@ -103,6 +103,7 @@ def triplet_margin_with_distance_loss(
         return pairwise(
             loss,
             "triplet_margin",
+            triplet,
             (anchor, positive, negative),
             None,
             shape,

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import kernels
+from ...backend import TRITON, kernels
+from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
-from ..fused import Steps, empty_number, fused, summed, widened
+from ..fused import Steps, empty_number, fused, fused_on_device, summed, widened
+
+if TYPE_CHECKING:
+    from ..triton import Divisor
 
 Kind = Literal["cosine_embedding", "contrastive", "triplet_margin"]
 _KINDS = {"cosine_embedding": 0, "contrastive": 1, "triplet_margin": 2}
@@ -37,6 +41,7 @@ class Numbers:
 def pairwise(
     loss: str,
     kind: Kind,
+    formula: Formula,
     vectors: tuple[Tensor, ...],
     target: Tensor | None,
     shape: torch.Size,
@@ -48,7 +53,8 @@ def pairwise(
 ) -> Tensor:
     """A loss of pairs or triplets of vectors (the last dimension), reduced.
 
-    shape: the unreduced loss's. result: the dtype of the result. unfit: why no kernel can run it.
+    formula: of the distances or of the cosine; the kernels of the CPU are built with it. shape: the unreduced loss's.
+    result: the dtype of the result. unfit: why no kernel can run it.
     """
     targets = () if target is None else (target,)
     if not torch.compiler.is_compiling():
@@ -63,26 +69,38 @@ def pairwise(
             unfit = unfit or "the target wants a gradient"
         factors = () if how.sample_weight is None else (how.sample_weight,)
         masks = () if how.mask is None else (how.mask,)
-        if kernels(loss, (*vectors, *targets, *factors, *masks), unfit):
+        found = kernels(loss, (*vectors, *targets, *factors, *masks), unfit)
+        if found:
             compute = torch.float64 if any([v.dtype == torch.float64 for v in vectors]) else torch.float32
-            call = _Call(kind, steps, numbers, shape, max(widths), compute, result)
+            call = _Call(loss, kind, formula, steps, numbers, shape, max(widths), compute, result)
             call.targeted = target is not None
             checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
             checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
-            in_torch = wants_gradient(how)
+            run, in_torch = fused, wants_gradient(how)
+            if found == TRITON:
+                run, in_torch = fused_on_device, in_torch or not shape.numel()
             if how.reduction == "sum":
                 call.divisor = 1.0
             elif how.reduction != "none" and not in_torch:
-                call.divisor = divisor_of(how, shape, wide=compute == torch.float64)
+                call.divisor = _divisor_of(found, how, shape, compute == torch.float64)
                 in_torch = call.divisor == 0
             call.masked = bool(masks)
             if not in_torch:
                 call.factors = len(factors)
-                return fused(call, (*vectors, *targets, *factors, *masks))
+                return run(call, (*vectors, *targets, *factors, *masks))
             # the kernel gives unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
             call.divisor, call.result, call.bare = 0.0, compute, True
-            return steps.finish(fused(call, (*widened(vectors), *targets, *masks)))
+            return steps.finish(run(call, (*widened(vectors), *targets, *masks)))
     return steps.finish(steps.of(*vectors, *targets))
+
+
+def _divisor_of(found: int, how: Reduction, shape: torch.Size, wide: bool) -> "float | Divisor":
+    """The mean's denominator; on a GPU, nothing that waits for it."""
+    if found == TRITON:
+        from ..triton import divisor_on_device
+
+        return divisor_on_device(how, shape, wide=wide)
+    return divisor_of(how, shape, wide=wide)
 
 
 def _as_rows(tensor: Tensor, shape: torch.Size) -> Tensor:
@@ -99,18 +117,29 @@ def _as_numbers(tensor: Tensor, shape: torch.Size) -> Tensor:
     return tensor if tensor.dim() < 2 and len(shape) < 2 else tensor.expand(shape).reshape(-1)
 
 
+class Parts(NamedTuple):
+    """The tensors of a call, by what they are."""
+
+    vectors: tuple[Tensor, ...]
+    target: Tensor | None
+    factors: tuple[Tensor, ...]
+    mask: Tensor | None
+
+
 @dataclass(slots=True)
 class _Call:
-    """One call of the kernel. Its tensors are the vectors, the target, the factors and the mask."""
+    """One call of the kernel."""
 
+    loss: str
     kind: Kind
+    formula: Formula
     steps: Steps
     numbers: Numbers
     shape: torch.Size
     width: int
     compute: torch.dtype
     result: torch.dtype
-    divisor: float = 0.0
+    divisor: "float | Divisor" = 0.0
     targeted: bool = False
     factors: int = 0
     masked: bool = False
@@ -126,14 +155,23 @@ class _Call:
         """How many vectors each loss has."""
         return 3 if self.kind == "triplet_margin" else 2
 
+    def apart(self, tensors: Sequence[Tensor]) -> Parts:
+        """The call's tensors, in the order in which they are given."""
+        at = self.count + self.targeted
+        return Parts(
+            tuple(tensors[: self.count]),
+            tensors[self.count] if self.targeted else None,
+            tuple(tensors[at : at + self.factors]),
+            tensors[-1] if self.masked else None,
+        )
+
     def run(
         self, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor | float | None
     ) -> tuple[Tensor, list[Tensor | None]]:
         numbers, count = self.numbers, self.count
-        vectors, rest = tensors[:count], [*tensors[count:]]
-        target = _as_numbers(rest.pop(0), self.shape) if self.targeted else None
-        factors: list[Any] = [_as_numbers(f, self.shape) for f in rest[: self.factors]]
-        mask = _as_numbers(rest[self.factors], self.shape) if self.masked else None
+        vectors, target, weights, mask = self.apart(tensors)
+        target, mask = (None if t is None else _as_numbers(t, self.shape) for t in (target, mask))
+        factors: list[Any] = [_as_numbers(f, self.shape) for f in weights]
         rows, divisor, scale = self.shape.numel(), self.divisor, 1.0
         if upstream is None and not self.reduced:
             value = torch.empty(rows, dtype=self.result)
@@ -187,6 +225,17 @@ class _Call:
                 place = summed(whole, vectors[i])
             gradients[i] = place
         return value if value.dim() == 0 else value.reshape(self.shape), gradients
+
+    def launch(
+        self,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+        into: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        from .triton import launch
+
+        return launch(self, tensors, wanted, upstream, into)
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
         values = self.steps.of(*tensors[: self.count + self.targeted])
