@@ -1,7 +1,8 @@
 """A process with Triton's interpreter, which runs tests for this one and reports them.
 
-Whether Triton interprets is decided when it is imported, for a whole process. So each process that runs tests has another
-beside it, which collected the same tests and is told their names one by one. What it reports is taken for this process's own.
+Whether Triton interprets is decided when it is imported, for a whole process. So each process that runs tests has
+another beside it, which collected the same tests and is told their names one by one; what it reports of a test counts
+as this process's own report.
 """
 
 import multiprocessing

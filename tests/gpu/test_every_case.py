@@ -1,4 +1,4 @@
-"""Triton's kernels against the reference: every case, dtype, reduction and keyword; upstream gradients, layouts, sizes."""
+"""Triton's kernels against the reference: every case, dtype, reduction and keyword, upstream gradient, layout, size."""
 
 import random
 from typing import Any

@@ -1,0 +1,95 @@
+"""Triton's kernels as real calls start them, compiled to machine code for devices that need not be there."""
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+from lossmith import backend
+
+TARGETS = {
+    "sm_80": GPUTarget("cuda", 80, 32),
+    "sm_90": GPUTarget("cuda", 90, 32),
+    "gfx942": GPUTarget("hip", "gfx942", 64),
+}
+
+
+class Driver:
+    """What Triton asks of a device before it starts a kernel there."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def get_current_target(self) -> GPUTarget:
+        return TARGETS[self.target]
+
+    def get_current_device(self) -> str:
+        """Kernels are kept by device."""
+        return self.target
+
+    def get_current_stream(self, device: str) -> int:
+        return 0
+
+
+class Binary(NamedTuple):
+    """One kernel in machine code."""
+
+    name: str
+    """With what was special about the call."""
+    text: str
+    """PTX or the assembly of AMD."""
+    local_memory: int
+    """Bytes a thread: registers that were spilled, arrays that are no registers."""
+
+
+@contextmanager
+def only_compiled(target: str) -> Iterator[dict[int, Any]]:
+    """Calls on CPU tensors start kernels as on this device, but those are only compiled: results are rubbish."""
+    found: dict[int, Any] = {}
+    run = JITFunction.run
+
+    def warm_up(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        compiled = run(kernel, *args, grid=grid, warmup=True, **kwargs)
+        found.setdefault(id(compiled), compiled)
+        return compiled
+
+    before = driver._active
+    driver.set_active(Driver(target))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JITFunction, "run", warm_up)
+        patch.setattr(backend, "FORCED", "triton")
+        patch.setattr(backend, "INTERPRETED", True)
+        try:
+            yield found
+        finally:
+            driver._active = before
+
+
+def binary(compiled: Any) -> Binary:
+    asm = compiled.asm
+    if "ptx" in asm:
+        return Binary(compiled.name, asm["ptx"], _local_memory(asm["cubin"]))
+    sizes = re.findall(r"\.(?:private_segment_fixed_size|[sv]gpr_spill_count): +(\d+)", asm["amdgcn"])
+    assert len(sizes) == 3, "AMD's metadata have another form"
+    return Binary(compiled.name, asm["amdgcn"], sum(map(int, sizes)))
+
+
+def _local_memory(cubin: bytes) -> int:
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [tool, "--dump-resource-usage", file.name]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"STACK:(\d+) .*LOCAL:(\d+)", said)
+    assert found, said
+    return int(found[1]) + int(found[2])
