@@ -11,7 +11,7 @@ from ..backend import dtypes
 from ..card import Card, Sibling, Text, Trap
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
-from ..loops.lattice import LabelSequences, Lengths, Steps, active_frames, ctc_nll, label_sequences, lattice
+from ..loops.lattice import LabelSequences, Lengths, Steps, active_frames, ctc_nll, given_sequences, lattice
 from ..overrides import overridable
 from ..reduction import Normalizer, Reduction, plan, reduce
 
@@ -84,16 +84,18 @@ def ctc_loss(
     loss = "ctc_loss"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
     batch = _batch(loss, "log_probs", log_probs, blank)
-    sequences = label_sequences(
-        loss, targets, input_lengths, target_lengths, batch, blank, _of_samples(loss, log_probs, how)
+    given = given_sequences(
+        loss, targets, input_lengths, target_lengths, batch.shape[1], _of_samples(loss, log_probs, how)
     )
     compute, result = dtypes(log_probs)
 
-    def of(batch: Tensor) -> Tensor:
-        return ctc_nll(batch.to(compute), sequences.labels, sequences.frames, sequences.lengths, blank)
+    def steps(sequences: LabelSequences) -> Steps:
+        def of(batch: Tensor) -> Tensor:
+            return ctc_nll(batch.to(compute), sequences.labels, sequences.frames, sequences.lengths, blank)
 
-    steps = Steps(of, _reduction(loss, log_probs.shape[1:-1], sequences, zero_infinity, how, result))
-    return lattice(loss, batch, False, sequences, blank, how, steps)
+        return Steps(of, _reduction(loss, log_probs.shape[1:-1], sequences, zero_infinity, how, result))
+
+    return lattice(loss, batch, False, given, blank, log_probs.shape[1:-1], how, zero_infinity, result, steps)
 
 
 @overridable
@@ -137,21 +139,23 @@ def ctc_loss_with_logits(
     loss = "ctc_loss_with_logits"
     how = plan(loss, reduction, sample_weight, mask, normalizer, on_empty)
     batch = _batch(loss, "logits", logits, blank)
-    sequences = label_sequences(
-        loss, targets, input_lengths, target_lengths, batch, blank, _of_samples(loss, logits, how)
+    given = given_sequences(
+        loss, targets, input_lengths, target_lengths, batch.shape[1], _of_samples(loss, logits, how)
     )
     compute, result = dtypes(logits)
 
-    def of(batch: Tensor) -> Tensor:
-        batch = batch.to(compute)
-        if not sequences.full:
-            # what a frame beyond its sample holds, NaN even, must not come back through the softmax
-            batch = torch.where(active_frames(batch.shape[0], sequences.frames).unsqueeze(2), batch, 0)
-        log_probs = torch.log_softmax(batch, 2)
-        return ctc_nll(log_probs, sequences.labels, sequences.frames, sequences.lengths, blank)
+    def steps(sequences: LabelSequences) -> Steps:
+        def of(batch: Tensor) -> Tensor:
+            batch = batch.to(compute)
+            if not sequences.full:
+                # what a frame beyond its sample holds, NaN even, must not come back through the softmax
+                batch = torch.where(active_frames(batch.shape[0], sequences.frames).unsqueeze(2), batch, 0)
+            log_probs = torch.log_softmax(batch, 2)
+            return ctc_nll(log_probs, sequences.labels, sequences.frames, sequences.lengths, blank)
 
-    steps = Steps(of, _reduction(loss, logits.shape[1:-1], sequences, zero_infinity, how, result))
-    return lattice(loss, batch, True, sequences, blank, how, steps)
+        return Steps(of, _reduction(loss, logits.shape[1:-1], sequences, zero_infinity, how, result))
+
+    return lattice(loss, batch, True, given, blank, logits.shape[1:-1], how, zero_infinity, result, steps)
 
 
 def _batch(loss: str, name: str, scores: Tensor, blank: int) -> Tensor:

@@ -1,31 +1,97 @@
-"""CTC on the compiled kernel, and the choice between it and the reference."""
+"""CTC on kernels, and the choice between them and the reference."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from ...backend import kernels
+from ... import checks
+from ...backend import TRITON, kernels
 from ...native import core
 from ...reduction import Reduction, wants_gradient
-from ..fused import Steps, fused
-from .sequences import LabelSequences
+from ..fused import Steps, fused, fused_on_device
+from .sequences import GivenSequences, LabelSequences, label_sequences
+
+if TYPE_CHECKING:
+    from ..triton import Divisor
 
 
 def lattice(
-    loss: str, scores: Tensor, logits: bool, sequences: LabelSequences, blank: int, how: Reduction, steps: Steps
+    loss: str,
+    scores: Tensor,
+    logits: bool,
+    given: GivenSequences,
+    blank: int,
+    shape: torch.Size,
+    how: Reduction,
+    zero_infinity: bool,
+    result: torch.dtype,
+    steps: Callable[[LabelSequences], Steps],
 ) -> Tensor:
-    """CTC of scores (T, N, C), log-probabilities or logits, against checked label sequences, reduced."""
+    """CTC of scores (T, N, C), log-probabilities or logits, reduced.
+
+    shape: the unreduced loss's, (N) or (). result: the dtype of the result. steps: the same loss by torch's operations,
+    for sequences that are checked.
+    """
+
+    def checked() -> LabelSequences:
+        return label_sequences(loss, given, scores.shape, scores.device, blank)
+
     if not torch.compiler.is_compiling():
-        tensors = (scores, sequences.labels, sequences.frames, sequences.lengths)
-        unfit = "" if sequences.valid is None else "the lengths or the labels could not be checked"
-        if kernels(loss, tensors, unfit):
+        extras = [t for t in (how.sample_weight, given.mask) if t is not None]
+        beside = [t for t in given[:3] if t.device == scores.device]
+        unchecked = "" if given.readable else "the lengths or the labels could not be checked"
+        found = kernels(loss, (scores, *beside, *extras), uncompiled=unchecked)
+        if found == TRITON:
+            return _on_device(loss, scores, logits, given, blank, shape, how, zero_infinity, result, steps)
+        if found:
+            sequences = checked()
+            tensors = (scores, sequences.labels, sequences.frames, sequences.lengths)
+            known = steps(sequences)
             if wants_gradient(how):
                 # the kernel gives each sample's loss: weights that want a gradient get it from torch's operations
-                return steps.finish(fused(_Call(logits, blank, Steps(steps.of, lambda values: values), False), tensors))
-            return fused(_Call(logits, blank, steps, how.reduction != "none"), tensors)
-    return steps.finish(steps.of(scores))
+                return known.finish(fused(_Call(logits, blank, Steps(known.of, lambda values: values), False), tensors))
+            return fused(_Call(logits, blank, known, how.reduction != "none"), tensors)
+    known = steps(checked())
+    return known.finish(known.of(scores))
+
+
+def _on_device(
+    loss: str,
+    scores: Tensor,
+    logits: bool,
+    given: GivenSequences,
+    blank: int,
+    shape: torch.Size,
+    how: Reduction,
+    zero_infinity: bool,
+    result: torch.dtype,
+    steps: Callable[[LabelSequences], Steps],
+) -> Tensor:
+    """`lattice` on a GPU, where the kernel checks the sequences and reduces."""
+    from ..triton import divisor_on_device
+
+    given = given.on(scores.device, loss, scores.shape[0])
+    size, device = scores.shape, scores.device
+    checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
+
+    def known() -> Steps:
+        return steps(label_sequences(loss, given, size, device, blank))
+
+    masks = () if given.mask is None else (given.mask,)
+    call = _CallOnDevice(loss, logits, blank, known, masked=bool(masks))
+    if wants_gradient(how):
+        call.result = torch.float64
+        return known().finish(fused_on_device(call, (scores, *given[:3], *masks)))
+    call.bare, call.shape, call.result, call.zero_infinity = False, shape, result, zero_infinity
+    if how.reduction != "none":
+        call.per_label = how.reduction == "mean"
+        call.divisor = divisor_on_device(how, shape, wide=True)
+    weights = () if how.sample_weight is None else (how.sample_weight.expand(shape).reshape(-1),)
+    call.weighed = bool(weights)
+    return fused_on_device(call, (scores, *given[:3], *weights, *masks))
 
 
 @dataclass(slots=True)
@@ -74,3 +140,44 @@ class _Call:
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
         return self.steps.finish(self.steps.of(tensors[0]))
+
+
+@dataclass(slots=True)
+class _CallOnDevice:
+    """One call on a GPU. Its tensors are the scores, targets and lengths as given, and a weight and mask of samples."""
+
+    loss: str
+    logits: bool
+    blank: int
+    steps: Callable[[], Steps]
+    masked: bool
+    weighed: bool = False
+    bare: bool = True
+    """Whether zero_infinity, weighing and reducing are left to torch."""
+    shape: torch.Size = torch.Size((-1,))
+    """The unreduced loss's."""
+    result: torch.dtype = torch.float64
+    zero_infinity: bool = False
+    per_label: bool = False
+    """Whether each sample's loss is divided by its number of labels."""
+    divisor: "Divisor | None" = None
+
+    @property
+    def reduced(self) -> bool:
+        return self.divisor is not None
+
+    def launch(
+        self,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+        into: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        from .triton import launch
+
+        return launch(self, tensors, wanted, upstream, into)
+
+    def reference(self, tensors: Sequence[Tensor]) -> Tensor:
+        steps = self.steps()
+        values = steps.of(tensors[0])
+        return values if self.bare else steps.finish(values)

@@ -12,6 +12,39 @@ from ...backend import readable
 Lengths: TypeAlias = Tensor | Sequence[int]
 
 
+class GivenSequences(NamedTuple):
+    """The sequences of a batch as a caller gives them: types and shapes are checked, values are not."""
+
+    targets: Tensor
+    """(N, S), padded, or (sum of the lengths), concatenated; any real dtype."""
+    frames: Tensor
+    """How many frames each sample has: (N), any integer dtype."""
+    lengths: Tensor
+    """How many labels each sample has: (N), any integer dtype."""
+    mask: Tensor | None
+    """False where a sample does not count: (N)."""
+    listed: bool
+    """Whether the lengths of both kinds came as sequences of ints."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether all values may be looked at."""
+        return readable(self.targets) and self.lengths_readable
+
+    @property
+    def lengths_readable(self) -> bool:
+        """Whether the lengths and the mask may be looked at."""
+        return readable(self.frames) and readable(self.lengths) and (self.mask is None or readable(self.mask))
+
+    def on(self, device: torch.device, loss: str, size: int) -> "GivenSequences":
+        """The same on a device, which is not waited for; lengths that the host has are checked against `size` frames."""
+        if (self.listed or self.frames.device != device) and self.lengths_readable:
+            _check_lengths(loss, self, size)
+        targets = self.targets if _is_integral(self.targets) else self.targets.to(torch.int64)
+        tensors = [None if t is None else t.to(device, non_blocking=True) for t in (targets, *self[1:4])]
+        return GivenSequences(*tensors, self.listed)  # type: ignore[arg-type]
+
+
 class LabelSequences(NamedTuple):
     """The sequences of a batch. A sample that is masked or out of range is empty: it has no frames and no labels."""
 
@@ -31,30 +64,36 @@ class LabelSequences(NamedTuple):
         return values if self.valid is None else torch.where(self.valid, values, torch.nan)
 
 
+def given_sequences(
+    loss: str, targets: Tensor, input_lengths: Lengths, target_lengths: Lengths, samples: int, mask: Tensor | None
+) -> GivenSequences:
+    """Checks the types and shapes of targets and lengths for so many samples."""
+    return GivenSequences(
+        _targets(loss, targets, samples),
+        _lengths(loss, "input_lengths", input_lengths, samples),
+        _lengths(loss, "target_lengths", target_lengths, samples),
+        mask,
+        not isinstance(input_lengths, Tensor) and not isinstance(target_lengths, Tensor),
+    )
+
+
 def label_sequences(
-    loss: str,
-    targets: Tensor,
-    input_lengths: Lengths,
-    target_lengths: Lengths,
-    scores: Tensor,
-    blank: int,
-    mask: Tensor | None,
+    loss: str, given: GivenSequences, shape: torch.Size, device: torch.device, blank: int
 ) -> LabelSequences:
-    """Checks targets and lengths against scores (T, N, C), and pads targets that are concatenated.
+    """Checks targets and lengths against scores of a shape (T, N, C), and pads targets that are concatenated.
 
     Where values may be read, those out of range raise: RuntimeError for lengths, IndexError for labels. Elsewhere such
     samples are left empty, and `valid` is False for them. What is masked is not looked at.
     """
-    size, samples, classes = scores.shape
-    targets = _targets(loss, targets, samples)
-    frames = _lengths(loss, "input_lengths", input_lengths, samples)
-    lengths = _lengths(loss, "target_lengths", target_lengths, samples)
+    size, _, classes = shape
+    targets, frames, lengths = (t.to(torch.int64) for t in given[:3])
+    mask = given.mask
     longest, full = None, False
-    if readable(frames) and readable(lengths) and (mask is None or readable(mask)):
-        longest, full = _check_lengths(loss, targets, frames, lengths, mask, size)
+    if given.lengths_readable:
+        longest, full = _check_lengths(loss, given, size)
     if longest is None or not readable(targets):
-        targets, frames, lengths = (t.to(scores.device) for t in (targets, frames, lengths))
-        mask = None if mask is None else mask.to(scores.device)
+        targets, frames, lengths = (t.to(device) for t in (targets, frames, lengths))
+        mask = None if mask is None else mask.to(device)
 
     used, valid = mask, None
     if longest is None:
@@ -81,12 +120,12 @@ def label_sequences(
         valid = right if valid is None else valid & right
         frames, kept, inside = torch.where(right, frames, 0), torch.where(right, kept, 0), inside & right.unsqueeze(1)
     labels = torch.where(inside, labels, blank)
-    labels, frames, kept = (t.to(scores.device) for t in (labels, frames, kept))
+    labels, frames, kept = (t.to(device) for t in (labels, frames, kept))
     return LabelSequences(labels, frames, kept, valid, full)
 
 
 def _targets(loss: str, targets: Tensor, samples: int) -> Tensor:
-    """Targets of shape (N, S) or, concatenated, (sum of lengths), as int64."""
+    """Targets of shape (N, S) or, concatenated, (sum of lengths)."""
     checks.tensor(loss, "targets", targets)
     if targets.is_complex():
         raise RuntimeError(f"{loss}: targets is {checks.describe(targets)}, expected labels; write targets.long()")
@@ -100,13 +139,13 @@ def _targets(loss: str, targets: Tensor, samples: int) -> Tensor:
             f"{loss}: targets is {checks.describe(targets)} for {samples} samples, expected ({samples}, S); the "
             f"input is (T, N, C), with the samples in its second dimension; write input.transpose(0, 1) if yours is not"
         )
-    return targets.to(torch.int64)
+    return targets
 
 
 def _lengths(loss: str, name: str, lengths: Lengths, samples: int) -> Tensor:
-    """Lengths as int64 (N), from a tensor of any integer dtype or a sequence of integers."""
+    """Lengths as (N), from a tensor of any integer dtype or a sequence of integers."""
     if isinstance(lengths, Tensor):
-        if lengths.is_floating_point() or lengths.is_complex() or lengths.dtype == torch.bool:
+        if not _is_integral(lengths) or lengths.dtype == torch.bool:
             raise RuntimeError(f"{loss}: {name} must be integral, got {checks.describe(lengths)}; write {name}.long()")
     elif isinstance(lengths, list | tuple) and all(_is_whole(n) for n in lengths):
         lengths = torch.tensor(lengths, dtype=torch.int64)
@@ -120,7 +159,11 @@ def _lengths(loss: str, name: str, lengths: Lengths, samples: int) -> Tensor:
             f"{loss}: {name} must be of size batch_size, got {lengths.numel()} numbers for {samples} samples; "
             f"the input is (T, N, C), with the samples in its second dimension"
         )
-    return lengths.reshape(-1).to(torch.int64)
+    return lengths.reshape(-1)
+
+
+def _is_integral(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex())
 
 
 def _is_whole(value: object) -> bool:
@@ -128,13 +171,12 @@ def _is_whole(value: object) -> bool:
     return not isinstance(value, bool) and (isinstance(value, int | torch.SymInt) or hasattr(value, "__index__"))
 
 
-def _check_lengths(
-    loss: str, targets: Tensor, frames: Tensor, lengths: Tensor, mask: Tensor | None, size: int
-) -> tuple[int, bool]:
+def _check_lengths(loss: str, given: GivenSequences, size: int) -> tuple[int, bool]:
     """Raises RuntimeError, as torch does, for a length that is negative or longer than what there is.
 
     Returns the greatest length of a target, and whether all frames of all samples count.
     """
+    targets, frames, lengths, mask, _ = given
     concatenated = targets.dim() == 1
     counts = [True] * len(frames) if mask is None else mask.tolist()
     longest = 0

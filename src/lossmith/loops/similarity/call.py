@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import kernels
+from ...backend import TRITON, kernels
 from ...reduction import Reduction, denominator_of, reduce, wants_gradient
-from ..fused import fused
+from ..fused import fused, fused_on_device
 from .relation import Relation
 from .rows import NO_MARGIN, Margin, RowLoss
 from .tiled import by_kernels, by_operations, fits_tiles, tiled
+
+if TYPE_CHECKING:
+    from ..triton import Divisor
 
 
 def similarity(
@@ -34,6 +37,7 @@ def similarity(
     factor: float = 1.0,
     margin: Margin = NO_MARGIN,
     valid: Tensor | None = None,
+    given: Tensor | None = None,
     read: tuple[Tensor, ...] = (),
 ) -> Tensor:
     """A loss of the rows of logits scale * (x . y) + bias, reduced.
@@ -42,34 +46,35 @@ def similarity(
     dtypes: that one, and the result's. both: the mean of rows against columns and of columns against rows, which then
     match one to one. views: an unreduced loss is the mean of so many rows, which lie as far apart as there are losses.
     counted: rows without positives do not count. share: the mean divides by the number of positives. factor multiplies
-    the loss. valid: the losses of other rows are NaN; none where kernels may run. read: tensors of the caller's that
-    the relation was made from, which must not change before backward.
+    the loss. valid: the losses of other rows are NaN; none where values may be read. given: the labels that it judges.
+    read: tensors of the caller's that the relation was made from, which must not change before backward.
     """
     shape = torch.Size((relation.rows // views,))
     checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
     checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
-    call = _Call(loss, rows, relation, how, dtypes, both, views, margin, factor, valid)
+    call = _Call(loss, rows, relation, how, dtypes, both, views, counted, share, margin, factor, valid, given)
     call.single = len(vectors) == 1
     call.numbers = (scale, bias)
-    if counted or share:
-        positives = relation.positives()
-        call.counted = positives > 0 if counted else None
-        call.share = positives.to(dtypes[0]) if share else None
     asked = tuple([number for number in (scale, bias) if isinstance(number, Tensor)])
     if torch.compiler.is_compiling():
         return call.reference((*vectors, *asked))
     extras = tuple([t for t in (how.sample_weight, how.mask) if t is not None])
-    compiled = kernels(loss, (*vectors, *asked, *extras))
-    if not compiled and not fits_tiles((*vectors, *asked)):
+    found = kernels(loss, (*vectors, *asked, *extras))
+    if not found and not fits_tiles((*vectors, *asked)):
         return call.reference((*vectors, *asked))
-    call.sweep = by_kernels if compiled else by_operations
-    apply = fused if compiled else tiled
-    in_torch = wants_gradient(how) or not compiled
+    call.sweep = by_kernels if found else by_operations
+    apply: Any = fused_on_device if found == TRITON else fused if found else tiled
+    in_torch = wants_gradient(how) or not found
     if how.reduction == "sum":
         call.divisor = 1.0
     elif how.reduction != "none" and not in_torch:
-        call.divisor = call.count()
-        in_torch = call.divisor == 0
+        if found == TRITON:
+            from .triton import divisor
+
+            call.divisor = divisor(call)
+        else:
+            call.divisor = call.count()
+            in_torch = call.divisor == 0
     if not in_torch:
         return apply(call, (*vectors, *asked, *extras, *read))
     # unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
@@ -88,19 +93,22 @@ class _Call:
     dtypes: tuple[torch.dtype, torch.dtype]
     both: bool
     views: int
+    counted: bool
+    share: bool
     margin: Margin
     factor: float
     valid: Tensor | None
+    given: Tensor | None
     single: bool = False
     numbers: tuple[Tensor | float, Tensor | float] = (1.0, 0.0)
-    counted: Tensor | None = None
-    share: Tensor | None = None
     sweep: Any = None
-    divisor: float = 0.0
+    divisor: "float | Divisor" = 0.0
     bare: bool = False
     """Whether weighing and reducing are left to torch."""
     known: Any = field(default=None)
-    """What the kernels know of the relation, once it was asked for."""
+    """What the kernels of the CPU know of the relation, once it was asked for."""
+    shares: tuple[Tensor | None, Tensor | None] | None = None
+    """What `counts` gives, once it was asked for."""
 
     @property
     def reduced(self) -> bool:
@@ -114,10 +122,21 @@ class _Call:
         scale, bias = (next(given) if isinstance(number, Tensor) else number for number in self.numbers)
         return x, y, scale, bias
 
+    def counts(self) -> tuple[Tensor | None, Tensor | None]:
+        """Which rows count, and the share of each in the mean's denominator; None where all do, and alike."""
+        if self.shares is None:
+            positives = self.relation.positives() if self.counted or self.share else None
+            self.shares = (
+                positives > 0 if self.counted and positives is not None else None,
+                positives.to(self.dtypes[0]) if self.share and positives is not None else None,
+            )
+        return self.shares
+
     def weight(self) -> Tensor | None:
         """For each unreduced loss, m s."""
         mask, weight = self.how.mask, self.how.sample_weight
-        kept = self.counted if mask is None else mask if self.counted is None else mask & self.counted
+        counted, _ = self.counts()
+        kept = counted if mask is None else mask if counted is None else mask & counted
         if weight is not None:
             weight = weight.detach().double()
             return weight if kept is None else torch.where(kept, weight, 0)
@@ -141,8 +160,8 @@ class _Call:
                 (losses,),
                 weighed=weight is not None,
                 count=lambda: total(weight),
-                share=lambda: total(weight, self.share),
-                weight=lambda: total(weight, self.share),
+                share=lambda: total(weight, self.counts()[1]),
+                weight=lambda: total(weight, self.counts()[1]),
             )
         )
 
@@ -169,6 +188,18 @@ class _Call:
         result = values.to(self.dtypes[0] if self.bare else self.dtypes[1])
         return result, gradients + [None] * (len(tensors) - len(gradients))
 
+    def launch(
+        self,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+        into: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        from .triton import launch
+
+        with _exact(tensors[0]):
+            return launch(self, tensors, wanted, upstream, into)
+
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
         x, y, scale, bias = self.take(tensors)
         with _exact(x):
@@ -193,9 +224,8 @@ class _Call:
         """The reduction of unreduced losses."""
         if self.valid is not None:
             values = torch.where(self.valid, values, torch.nan)
-        return reduce(
-            self.loss, values, self.how, self.dtypes[1], counted=self.counted, denominator=self.share, weight=self.share
-        )
+        counted, share = self.counts()
+        return reduce(self.loss, values, self.how, self.dtypes[1], counted=counted, denominator=share, weight=share)
 
 
 def _exact(like: Tensor) -> Any:

@@ -41,6 +41,7 @@ def against_classes(
         scale=scale,
         margin=margin,
         valid=labels.valid,
+        given=target,
         read=(target,),
     )
 

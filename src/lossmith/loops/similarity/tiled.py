@@ -70,7 +70,7 @@ def by_kernels(
 ) -> tuple[Tensor, Gradients]:
     """The losses of the rows, and the gradients of them times the factors, by the kernels."""
     rows, columns = x.shape[0], y.shape[0]
-    (of_x, of_y), of_scale, of_bias = _places(call, wanted)
+    (of_x, of_y), of_scale, of_bias = asked_of(call, wanted)
     # the scale's gradient is made of that of the vectors
     asked = (of_x or ((of_scale or of_bias) and not of_y), of_y) if factor is not None else (False, False)
     if call.known is None:
@@ -119,7 +119,7 @@ def by_kernels(
         known, vectors = (gradients[0], x) if gradients[0] is not None else (gradients[1], y)
         assert known is not None
         size_slope = wide((known * vectors).sum(-1)).sum() / (2 * size if x is y else size)
-    return values, _listed(call, wanted, gradients, size_slope, None if slopes is None else slopes.sum())
+    return values, listed(call, wanted, gradients, size_slope, None if slopes is None else slopes.sum())
 
 
 def by_operations(
@@ -132,7 +132,7 @@ def by_operations(
     wanted: Sequence[bool],
 ) -> tuple[Tensor, Gradients]:
     """The same by torch's operations, on any device."""
-    places, of_scale, of_bias = _places(call, wanted)
+    places, of_scale, of_bias = asked_of(call, wanted)
     asked = places if factor is not None else (False, False)
     numbers = [n.detach().requires_grad_() if isinstance(n, Tensor) else n for n in (scale, bias)]
     leaves = [n for n, w in zip(numbers, (of_scale, of_bias), strict=True) if w and isinstance(n, Tensor)]
@@ -170,10 +170,10 @@ def by_operations(
     else:
         values, gradients = losses_of(call.relation, x, y, 1.0, asked)
     given = iter(slopes)
-    return values.double(), _listed(call, wanted, gradients, *(next(given) if w else None for w in (of_scale, of_bias)))
+    return values.double(), listed(call, wanted, gradients, *(next(given) if w else None for w in (of_scale, of_bias)))
 
 
-def _places(call: Any, wanted: Sequence[bool]) -> tuple[tuple[bool, bool], bool, bool]:
+def asked_of(call: Any, wanted: Sequence[bool]) -> tuple[tuple[bool, bool], bool, bool]:
     """Whether the rows' vectors, the columns', the scale and the bias want gradients."""
     given = iter(wanted)
     of_x = next(given)
@@ -182,7 +182,7 @@ def _places(call: Any, wanted: Sequence[bool]) -> tuple[tuple[bool, bool], bool,
     return (of_x, of_y), of_scale, of_bias
 
 
-def _listed(
+def listed(
     call: Any,
     wanted: Sequence[bool],
     vectors: Sequence[Tensor | None],
