@@ -91,6 +91,15 @@ def test_a_wrong_kernel_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "tpu", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused(device: str) -> None:
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("there is one")
+    result = run("--device", device)
+    assert result.exit_code == 2
+    assert ("no CUDA device here" if device.startswith("cuda") else f"unknown device '{device}'") in result.stderr
+
+
 @built
 def test_a_kernel_that_does_not_run_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend, "unready", lambda: "it is Sunday")

@@ -76,7 +76,7 @@ class Request:
         opponents = [_one("opponent", name, list(AGAINST)) for name in against] or ["eager", "labels"]
         wanted_variants = [_one("variant", name, list(VARIANTS)) for name in variants] or ["plain"]
         element = getattr(torch, _one("dtype", dtype, DTYPES))
-        where = _device(device)
+        where = device_named(device)
         tasks = tuple(
             Task(workload, opponent, variant)
             for size in dict.fromkeys(wanted_sizes)
@@ -148,7 +148,8 @@ def _one(kind: str, name: str, known: Mapping[str, str] | Iterable[str]) -> str:
     raise BadRequest(f"unknown {kind} {name!r}: there are {', '.join(there)}")
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """The device, if there is one of the name."""
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdecimal()):
         raise BadRequest(f"unknown device {name!r}: write cpu, cuda or cuda:1")

@@ -1,4 +1,4 @@
-"""Every kernel against the reference: value and gradients, in each dtype, on each instruction set."""
+"""Every kernel against the reference: value and gradients, in each dtype, on each instruction set or on a GPU."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ _BATCH = {SMALL: (59, 17), LARGE: (317, 315)}
 
 @dataclass(frozen=True)
 class Check:
-    """One loss in one dtype, in every reduction and on every instruction set."""
+    """One loss in one dtype, in every reduction and on every instruction set (a GPU has one way to run)."""
 
     name: str
     loss: str
@@ -35,26 +35,57 @@ class Check:
     difference: float
     """The greatest between kernel and reference; infinite where a NaN or another shape came out."""
     problems: tuple[str, ...]
+    ways: tuple[str, ...]
+    """The instruction sets, or Triton."""
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
 
-def check_kernels() -> list[Check]:
+@dataclass(frozen=True)
+class Way:
+    """How kernels run."""
+
+    name: str
+    backend: str
+    """As `explain_dispatch` calls it."""
+    forced: str = ""
+    """LOSSMITH_BACKEND."""
+
+    @contextmanager
+    def taken(self, threads: int) -> Iterator[None]:
+        with _forced(self.forced), _threads(threads), _instruction_set(self.name if self.backend == "native" else None):
+            yield
+
+
+def ways(device: torch.device) -> list[Way]:
+    """All that a device has; none where there are no kernels for it."""
+    if device.type != "cpu":
+        return [Way("Triton", "triton")]
+    if backend.INTERPRETED and backend.FORCED == "triton":
+        return [Way("Triton", "triton", "triton")]
+    return [] if native.missing else [Way(name, "native") for name in native.core.available()]
+
+
+CPU = torch.device("cpu")
+
+
+def check_kernels(device: torch.device = CPU) -> list[Check]:
     """All checks, in a few seconds; none where there are no kernels."""
-    if native.missing:
+    every = ways(device)
+    if not every:
         return []
     plan = [(SMALL, dtype) for dtype in DTYPES] + [(LARGE, torch.float32)]
     threads = torch.get_num_threads()
     # on a busy machine the threads of many short steps wait for each other, seconds in all: the kernels alone have them
     with torch.random.fork_rng(devices=[]), _threads(1):
-        return [check(workload, dtype, threads) for size, dtype in plan for workload in _workloads(size)]
+        return [check(w, dtype, threads, every, device) for size, dtype in plan for w in _workloads(size)]
 
 
-def check(workload: Workload, dtype: torch.dtype, threads: int) -> Check:
-    """Runs the reference once and the kernels of each instruction set, and compares."""
-    inputs = workload.inputs(dtype, torch.device("cpu"))
+def check(workload: Workload, dtype: torch.dtype, threads: int, every: Sequence[Way], device: torch.device) -> Check:
+    """Runs the reference once and the kernels in each way, and compares."""
+    inputs = workload.inputs(dtype, device)
     problems: list[str] = []
     greatest, kernel = 0.0, False
     for reduction in REDUCTIONS:
@@ -64,25 +95,25 @@ def check(workload: Workload, dtype: torch.dtype, threads: int) -> Check:
         except Exception as error:  # of any kind: it is shown, and the other checks go on
             problems.append(f"{reduction}, reference: {_said(error)}")
             continue
-        for name in native.core.available():
-            where = f"{reduction}, {name}"
+        for way in every:
+            where = f"{reduction}, {way.name}"
             try:
-                with _instruction_set(name), _threads(threads), _forced(""), backend.recorded() as dispatched:
+                with way.taken(threads), backend.recorded() as dispatched:
                     found = _results(workload, inputs, reduction)
             except Exception as error:
                 problems.append(f"{where}: {_said(error)}")
                 continue
             kernel = kernel or bool(dispatched)
-            problems += [f"{where}: no kernel ran: {d.reason}" for d in dispatched if d.backend != "native"]
+            problems += [f"{where}: no kernel ran: {d.reason}" for d in dispatched if d.backend != way.backend]
             for what, ours, theirs in zip(_names(workload), found, expected, strict=True):
                 apart = _difference(ours, theirs)
                 greatest = max(greatest, apart)
                 if not _close(ours, theirs):
                     problems.append(f"{where}: the {what} differs by {apart:.2g}")
     case = workload.case
-    said = tuple(dict.fromkeys(problems))
+    said, names = tuple(dict.fromkeys(problems)), tuple([way.name for way in every])
     dtype_name = str(dtype).removeprefix("torch.")
-    return Check(case.name, case.loss, dtype_name, workload.size == LARGE, kernel, greatest, said)
+    return Check(case.name, case.loss, dtype_name, workload.size == LARGE, kernel, greatest, said, names)
 
 
 def _workloads(size: str) -> Iterator[Workload]:
@@ -96,7 +127,7 @@ def _results(workload: Workload, inputs: Inputs, reduction: str) -> Sequence[Ten
     """The value and the gradients."""
     keywords: dict[str, Any] = inputs.keywords | {"reduction": reduction}
     value = workload.ours(*inputs.args, **keywords)
-    upstream = torch.linspace(0.5, 1.5, value.numel()).reshape(value.shape).to(value.dtype)
+    upstream = torch.linspace(0.5, 1.5, value.numel(), device=value.device).reshape(value.shape).to(value.dtype)
     if reduction == "mean":
         upstream = torch.ones_like(value)
     return value.detach(), *torch.autograd.grad(value, inputs.wanted, upstream)
@@ -153,7 +184,10 @@ def _threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _instruction_set(name: str) -> Iterator[None]:
+def _instruction_set(name: str | None) -> Iterator[None]:
+    if name is None:
+        yield
+        return
     before = native.core.isa()
     native.core.use_isa(name)
     try:

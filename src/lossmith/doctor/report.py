@@ -63,10 +63,10 @@ def _facts(installation: Installation) -> Iterator[tuple[str, str]]:
 
 def _table(installation: Installation, checks: Sequence[Check]) -> Table:
     """A line for each loss, a column for each dtype."""
-    sets = ", ".join(installation.instruction_sets)
+    ways = checks[0].ways
     result = Table(
         caption="ok: within torch.testing's tolerances, and the greatest difference between kernel and reference, over "
-        f"value and gradients, mean and none, {sets}.",
+        f"value and gradients, mean and none, {', '.join(ways)}.",
         caption_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -74,7 +74,8 @@ def _table(installation: Installation, checks: Sequence[Check]) -> Table:
     result.add_column("loss", overflow="fold")
     columns = list(dict.fromkeys((check.dtype, check.large) for check in checks))
     for dtype, large in columns:
-        result.add_column(f"{dtype}, {installation.threads} threads" if large else dtype)
+        more = "large" if ways == ("Triton",) else f"{installation.threads} threads"
+        result.add_column(f"{dtype}, {more}" if large else dtype)
     cells = {(check.name, check.dtype, check.large): check for check in checks}
     for name in dict.fromkeys(check.name for check in checks):
         result.add_row(name, *(_cell(cells.get((name, *column))) for column in columns))
