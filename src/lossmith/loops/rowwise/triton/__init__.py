@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from . import labels, pick, probabilities
+from . import distillation, labels, margin_to_label, margins_of_set, pick, probabilities
 
 if TYPE_CHECKING:
     from ..native import Kind, Parts, _Call
@@ -18,6 +18,9 @@ _KERNELS: "dict[Kind, Launch]" = {
     "softmax_labels": labels.launch,
     "focal_labels": labels.launch,
     "pick": pick.launch,
+    "margin_to_label": margin_to_label.launch,
+    "margins_of_set": margins_of_set.launch,
+    "distillation": distillation.launch,
     "softmax_probabilities": probabilities.launch,
     "focal_probabilities": probabilities.launch,
 }

@@ -17,47 +17,24 @@ from .rows import (
     LABEL_OUTSIDE,
     Rows,
     Tile,
+    class_weights,
+    classes_from,
     factor_of,
     greatest_of,
     leave,
     number_of_row,
     place_of,
+    raised,
     read_labels,
+    read_tile,
     rows_of,
     unmasked,
     wide_sum,
+    write_tile,
 )
 
 if TYPE_CHECKING:
     from ..native import Parts, _Call
-
-
-@triton.jit
-def _classes(
-    at: tl.tensor,
-    begin: tl.tensor,
-    used: tl.tensor,
-    label: tl.tensor,
-    step: tl.tensor,
-    classes: tl.tensor,
-    dtype: tl.constexpr,
-    CLASSES: tl.constexpr,
-) -> tl.tensor:
-    """The numbers of some classes, which of them exist, their scores (-inf elsewhere), and which are the label."""
-    number = (begin + tl.arange(0, CLASSES)).to(tl.int64)
-    exists = number < classes
-    x = tl.load(at[:, None] + (number * step)[None, :], used[:, None] & exists[None, :], -float("inf"))
-    return number, exists, x.to(dtype), number[None, :] == label[:, None]
-
-
-@triton.jit
-def _class_weights(
-    weight: tl.tensor, number: tl.tensor, exists: tl.tensor, stride: tl.tensor, dtype: tl.constexpr
-) -> tl.tensor:
-    if weight is None:
-        return tl.where(exists, 1.0, 0.0).to(dtype)[None, :]
-    else:
-        return tl.load(weight + number * stride, exists, 0).to(dtype)[None, :]
 
 
 @triton.jit
@@ -144,12 +121,14 @@ def labels_kernel(
         below = tl.zeros((ROWS,), tl.float64)
         all_weights = tl.zeros((1,), tl.float64)
         if WHOLE:
-            c, exists, x, is_label = _classes(at, 0, used, label, input_step, classes, dtype, CLASSES)
+            c, exists = classes_from(0, classes, CLASSES)
+            is_label = c[None, :] == label[:, None]
+            x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
             greatest = greatest_of(x)
             powers = exp(x - greatest[:, None])
             others = wide_sum(tl.where(is_label, 0.0, powers))
             if SMOOTHED:
-                weights = _class_weights(weight, c, exists, weight_stride, dtype)
+                weights = class_weights(weight, c, exists, weight_stride, dtype)
                 below = _below(x, greatest, weights, exists)
                 all_weights = wide_sum(weights)
         else:
@@ -157,14 +136,14 @@ def labels_kernel(
             greatest = tl.zeros((ROWS,), dtype)
             others = tl.zeros((ROWS,), tl.float64)
             for begin in range(0, classes, CLASSES):
-                c, exists, x, is_label = _classes(at, begin, used, label, input_step, classes, dtype, CLASSES)
-                before, base = top, greatest
-                top = tl.maximum(top, tl.max(x, 1))
-                greatest = tl.where(top == -float("inf"), 0.0, top)
-                fewer = exp(before.to(tl.float64) - greatest.to(tl.float64))
+                c, exists = classes_from(begin, classes, CLASSES)
+                is_label = c[None, :] == label[:, None]
+                x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
+                base = greatest
+                top, greatest, fewer = raised(top, x)
                 others = others * fewer + wide_sum(tl.where(is_label, 0.0, exp(x - greatest[:, None])))
                 if SMOOTHED:
-                    weights = _class_weights(weight, c, exists, weight_stride, dtype)
+                    weights = class_weights(weight, c, exists, weight_stride, dtype)
                     below += all_weights * (greatest.to(tl.float64) - base.to(tl.float64))
                     below += _below(x, greatest, weights, exists)
                     all_weights += wide_sum(weights)
@@ -211,17 +190,16 @@ def labels_kernel(
                 if SMOOTHED:
                     g -= share * weights
                 g = tl.where(used[:, None], tl.where(is_label, on_label, g), 0.0)
-                there = inside[:, None] & exists[None, :]
-                tl.store(to[:, None] + (c * gradient_step)[None, :], rounded(g, gradient), there)
+                write_tile(to, inside, c, exists, gradient_step, g)
             else:
                 for begin in range(0, classes, CLASSES):
-                    c, exists, x, is_label = _classes(at, begin, used, label, input_step, classes, dtype, CLASSES)
+                    c, exists = classes_from(begin, classes, CLASSES)
+                    x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
                     g = exp(x - greatest[:, None]) * slope
                     if SMOOTHED:
-                        g -= share * _class_weights(weight, c, exists, weight_stride, dtype)
-                    g = tl.where(used[:, None], tl.where(is_label, on_label, g), 0.0)
-                    there = inside[:, None] & exists[None, :]
-                    tl.store(to[:, None] + (c * gradient_step)[None, :], rounded(g, gradient), there)
+                        g -= share * class_weights(weight, c, exists, weight_stride, dtype)
+                    g = tl.where(used[:, None], tl.where(c[None, :] == label[:, None], on_label, g), 0.0)
+                    write_tile(to, inside, c, exists, gradient_step, g)
     leave(tl.sum(total), value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)
 
 

@@ -18,6 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ....errors import LABEL, note_on, number_of
+from ....formula.vocabularies.triton import exp
 from ...triton import COUNTS, Divisor, Layout, divided, finish, offsets, on, rounded
 from ..native import CLASS_WEIGHTS, NUMBER
 
@@ -99,6 +100,57 @@ def factor_of(
     for i in tl.static_range(len(factors)):
         product *= tl.load(factors[i] + place_of(run, inner, sizes, strides[i]), used, 0).to(dtype)
     return product
+
+
+@triton.jit
+def classes_from(begin: tl.tensor, classes: tl.tensor, CLASSES: tl.constexpr) -> tl.tensor:
+    """The numbers of a block of classes, 64-bit, and which of them exist."""
+    c = (begin + tl.arange(0, CLASSES)).to(tl.int64)
+    return c, c < classes
+
+
+@triton.jit
+def read_tile(
+    at: tl.tensor,
+    used: tl.tensor,
+    c: tl.tensor,
+    exists: tl.tensor,
+    step: tl.tensor,
+    instead: tl.constexpr,
+    dtype: tl.constexpr,
+) -> tl.tensor:
+    """The numbers of some classes of each row, which begins at an address; another number where there is none."""
+    return tl.load(at[:, None] + (c * step)[None, :], used[:, None] & exists[None, :], instead).to(dtype)
+
+
+@triton.jit
+def write_tile(
+    at: tl.tensor, inside: tl.tensor, c: tl.tensor, exists: tl.tensor, step: tl.tensor, x: tl.tensor
+) -> None:
+    tl.store(at[:, None] + (c * step)[None, :], rounded(x, at), inside[:, None] & exists[None, :])
+
+
+@triton.jit
+def class_weights(
+    weight: tl.tensor, c: tl.tensor, exists: tl.tensor, stride: tl.tensor, dtype: tl.constexpr
+) -> tl.tensor:
+    """The weights of some classes as a row, 1 where none are given."""
+    if weight is None:
+        return tl.where(exists, 1.0, 0.0).to(dtype)[None, :]
+    else:
+        return tl.load(weight + c * stride, exists, 0).to(dtype)[None, :]
+
+
+@triton.jit
+def raised(top: tl.tensor, x: tl.tensor) -> tl.tensor:
+    """Of rows that are looped over: the greatest scores so far (-inf at first) with those of one more tile.
+
+    Also the same as `greatest_of` gives them, and, in float64, what the sums of exp(x - greatest) so far are to be
+    multiplied with.
+    """
+    higher = tl.maximum(top, tl.max(x, 1))
+    greatest = tl.where(higher == -float("inf"), 0.0, higher)
+    return higher, greatest, exp(top.to(tl.float64) - greatest.to(tl.float64))
 
 
 @triton.jit
@@ -273,17 +325,17 @@ class Rows:
         return 0 if tensor is None else tensor.stride(self.call.dim)
 
     def run(
-        self, kernel: Any, tile: Tile, *rest: Any, shares: int = 1, **constants: Any
+        self, kernel: Any, tile: Tile, *rest: Any, shares: int = 1, most: int = 0, **constants: Any
     ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
         """Starts a kernel, with what all of them take first and then `rest`; gives the value and the gradients.
 
-        shares: so many programs take each row together.
+        shares: so many programs take each row together. most: so many programs there may be, if not any number.
         """
         call, parts, gradient = self.call, self.parts, self.gradients[0]
         tiles = math.prod(self.sizes[:-1]) * triton.cdiv(self.sizes[-1], tile.rows)
         if not tiles:
             return self.value, self.gradients
-        each = triton.cdiv(tiles, MOST_PARTIALS) if call.reduced else 1
+        each = triton.cdiv(tiles, most or MOST_PARTIALS) if most or call.reduced else 1
         programs = triton.cdiv(tiles, each)
         summed = call.reduced and self.value is not None
         partials = None
