@@ -23,6 +23,12 @@ HALVES = (torch.float16, torch.bfloat16)
 KERNEL_CASES = [case for case in CASES if case.variant != "of one's own"]
 """The cases whose losses have a kernel: a distance of one's own is torch's work."""
 
+REPEATED = (
+    "binary_cross_entropy_with_logits-weight, pos_weight",
+    "quantile_loss-several",
+    "quantile_loss-tensor",
+)
+"""Cases with a repeated operand, whose gradient is first computed in the whole shape (docs/architecture.md)."""
 
 each_case = pytest.mark.parametrize("case", KERNEL_CASES, ids=str)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
@@ -131,6 +137,21 @@ def to_dtype(arguments: Arguments, dtype: torch.dtype) -> Arguments:
     """Arguments with all floating tensors in another dtype."""
     floating = {n: v for n, v in arguments.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
     return {**arguments, **{name: value.to(dtype) for name, value in floating.items()}}
+
+
+def many(case: Case, elements: int, dtype: torch.dtype, device: str = "cpu") -> Arguments:
+    """Arguments of which the largest has about so many elements, in the dimension that may grow without bound."""
+    few = case(8, dtype=dtype, device=device)
+    if case.loss in ("dice_loss", "tversky_loss"):
+        # of few regions: the memory grows with those too
+        times = elements // few["input"].numel()
+        pixels = {name: next(d for d, axis in enumerate(axes) if axis in "db") for name, axes in case.axes.items()}
+        return {**few, **{name: few[name].repeat_interleave(times, d) for name, d in pixels.items()}}
+    if "ctc" in case.loss:
+        # of few samples and frames: the memory grows with those too
+        scores = torch.zeros(50, 8, elements // 400, dtype=dtype, device=device).log_softmax(-1)
+        return {**few, leaves_of(case)[0]: scores, "input_lengths": torch.full((8,), 6, device=device)}
+    return case(elements // (max(few[name].numel() for name in case.axes) // 8), dtype=dtype, device=device)
 
 
 def run_python(code: str, *args: str, **environment: str) -> str:

@@ -38,14 +38,13 @@ WAITING = {
     aten.equal,
     aten.is_nonzero,
     aten.item,
-    aten.lift_fresh,  # a tensor made of Python's numbers, which on a GPU are copied there
     aten.masked_select,
     aten.nonzero,
     aten.repeat_interleave,
     aten.unique_consecutive,
     aten.unique_dim,
 }
-"""Operations that wait for the device, since the host must know a number that is there, or copies one to it."""
+"""Operations that wait for the device, since the host must know a number that is there."""
 
 
 class NoWaiting(TorchDispatchMode):
@@ -86,6 +85,12 @@ def no_waiting(device: str) -> Iterator[None]:
         def leaves_the_device(self: Tensor, *_: Any, **__: Any) -> None:
             raise AssertionError("a tensor is brought to the host")
 
+        def made_of_numbers(*args: Any, **kwargs: Any) -> Tensor:
+            assert kwargs.get("device") == "cpu", "numbers are copied to the device"
+            return tensor(*args, **kwargs)
+
+        tensor = torch.tensor
+        patch.setattr(torch, "tensor", made_of_numbers)
         for module in (backend, fused):
             patch.setattr(module, "unready", lambda: "")
         for name in ("numpy", "tolist", "__array__"):

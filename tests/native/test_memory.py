@@ -12,7 +12,7 @@ from torch import Tensor
 
 import lossmith.functional as LF
 from cases import Arguments
-from kernels import each_dtype, evaluate, everything, random_tensor, run_python, same
+from kernels import REPEATED, each_dtype, evaluate, everything, random_tensor, run_python, same
 
 from .conftest import WHOLE_CASES, ran_natively
 
@@ -21,7 +21,7 @@ from .conftest import WHOLE_CASES, ran_natively
 PEAKS = """
 import json, sys, torch
 from lossmith.bench.memory import peak_growth
-from kernels import evaluate, leaves_of
+from kernels import evaluate, leaves_of, many
 from native.conftest import WHOLE_CASES, ran_natively
 
 dtype = getattr(torch, sys.argv[1])
@@ -31,20 +31,7 @@ for case in WHOLE_CASES:
     if str(case) not in sys.argv[3:]:
         continue
     leaves = [name for name in leaves_of(case) if name != "weight"]
-    few = case(8, dtype=dtype)
-    elements = max(few[name].numel() for name in case.axes) // 8
-    arguments = case(int(sys.argv[2]) // elements, dtype=dtype)
-    if case.loss in ("dice_loss", "tversky_loss"):
-        # of few regions: its memory grows with those too
-        times = int(sys.argv[2]) // few["input"].numel()
-        pixels = {name: next(d for d, axis in enumerate(axes) if axis in "db") for name, axes in case.axes.items()}
-        many = {name: few[name].repeat_interleave(times, d) for name, d in pixels.items()}
-        arguments = {**few, **many}
-    if "ctc" in case.loss:
-        # of few samples and frames: its memory grows with those too
-        name = leaves[0]
-        scores = torch.zeros(50, 8, int(sys.argv[2]) // 400, dtype=dtype).log_softmax(-1)
-        arguments = {**few, name: scores, "input_lengths": torch.full((8,), 6)}
+    arguments = many(case, int(sys.argv[2]), dtype)
 
     def step(upstream=None, reduction="mean", leaves=leaves, case=case, arguments=arguments):
         with ran_natively():
@@ -95,10 +82,7 @@ def test_one_gradient_for_each_input_is_all_that_grows(dtype):
     found = json.loads(run_python(PEAKS, dtype, str(2_500_000), *cases, OMP_NUM_THREADS="2"))
     assert found.keys() == set(cases)
     wrong = []
-    # the gradient of what is repeated, as pos_weight and the target of several quantiles, is first computed in the
-    # whole shape (docs/architecture.md)
-    repeated = ("binary_cross_entropy_with_logits-weight, pos_weight", "quantile_loss-several", "quantile_loss-tensor")
-    found = {case: measured for case, measured in found.items() if case not in repeated}
+    found = {case: measured for case, measured in found.items() if case not in REPEATED}
     for case, measured in found.items():
         gradients = sum(measured["gradients"].values())
         assert measured["once"] is not None
