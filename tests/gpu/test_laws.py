@@ -128,7 +128,7 @@ def test_waiting_is_noticed(wait, device):
         "nonzero": lambda: x.nonzero(),
         "index": lambda: x[x > 0],
         "tolist": lambda: x.tolist(),
-        "tensor": lambda: torch.tensor([1.0, 2.0], device=device),
+        "tensor": lambda: torch.tensor([1.0, 2.0]).to(device),
     }
     with pytest.raises((AssertionError, RuntimeError)), no_waiting(device):
         waits[wait]()
