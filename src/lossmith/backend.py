@@ -71,12 +71,14 @@ def recorded() -> Iterator[list[Dispatch]]:
         _records = before
 
 
-def kernels(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: int = 0, uncompiled: str = "") -> int:
+def kernels(
+    kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: int = 0, uncompiled: str = "", on_gpu: str = ""
+) -> int:
     """Whether kernels run this call: 0 if not; TRITON for those of a GPU; else those of the CPU.
 
     These are 1, or more for tensors of one shape and dtype: 2 for float32, 3 for float64, 4 for float16 and 5 for
     bfloat16. unfit: what no kernel can do. alike: the number, if it is known already. uncompiled: what those of the CPU
-    can't do.
+    can't do. on_gpu: what those of a GPU can't do.
     """
     if torch.compiler.is_compiling():
         return 0
@@ -87,6 +89,8 @@ def kernels(kernel: str, tensors: tuple[Tensor, ...], unfit: str = "", alike: in
             found = alike or core.survey(*tensors) + 1
         if not found:
             found, reason = _on_a_device(tensors)
+            if found and on_gpu:
+                found, reason = 0, on_gpu
         elif uncompiled:
             found, reason = 0, uncompiled
     if _records is not None:

@@ -9,7 +9,7 @@ so nothing is sorted or selected, and no size depends on data.
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import triton
@@ -630,13 +630,13 @@ def divisor(call: "_Call") -> Divisor:
     if not by_positives or how.reduction == "sum" or isinstance(how.normalizer, (int, float, Tensor)):
         return divisor_on_device(how, (losses,), wide=True)
     each = how.normalizer == "count" or (how.normalizer is None and how.reduction == "batchmean")
-    tile = _blocks(relation.columns)
-    programs = max(1, min(COUNTS.value, triton.cdiv(losses, tile["ROWS"])))
+    blocks = _blocks(relation.columns)
+    programs = max(1, min(COUNTS.value, triton.cdiv(losses, blocks["ROWS"])))
     known = _Known(relation)
     partials = torch.empty(programs, dtype=torch.float64, device=known.device)
     weights = _weights([how.sample_weight], losses)
     sizes = relation.rows, relation.columns, known.labelled
-    positives_kernel[(programs,)](*known.arguments, *weights, partials, *sizes, SHARE=call.share and not each, **tile)
+    positives_kernel[(programs,)](*known.arguments, *weights, partials, *sizes, SHARE=call.share and not each, **blocks)
     return Divisor(1.0, partials, how.on_empty)
 
 
@@ -657,10 +657,10 @@ def _weights(given: Sequence[Tensor | None], losses: int) -> tuple[tuple[Tensor,
     return weights, tuple([t.expand(losses).stride(0) for t in weights])
 
 
-def _blocks(columns: int) -> dict[str, Any]:
-    """Rows and columns that a program looks at together: 2,048 numbers."""
-    block = min(2048, max(32, triton.next_power_of_2(columns)))
-    return {"ROWS": min(16, 2048 // block), "BLOCK": block}
+def _blocks(columns: int) -> dict[str, int]:
+    """Rows and columns that a program looks at together, with 8 numbers for each thread of an NVIDIA GPU."""
+    block = min(2048, max(64, triton.next_power_of_2(columns)))
+    return {"ROWS": max(1, 1024 // block), "BLOCK": block, "num_warps": 8 if block == 2048 else 4}
 
 
 def _number(number: Tensor | float) -> tuple[Tensor | None, float]:
@@ -696,7 +696,9 @@ def launch(
     known = _Known(call.relation)
     direct = not call.reduced and call.views == 1
     each = torch.empty(rows, dtype=result if direct else torch.float64, device=device)
-    slopes = [torch.empty(rows, dtype=torch.float64, device=device) if derive and w else None for w in (of_scale, of_bias)]
+    slopes = [
+        torch.empty(rows, dtype=torch.float64, device=device) if derive and w else None for w in (of_scale, of_bias)
+    ]
     size = _number(scale)
     share = call.factor / call.views
     blocks = _blocks(columns)
@@ -779,9 +781,7 @@ def _both(
         grid = (triton.cdiv(tile.shape[0], blocks["ROWS"]),)
         row_sums_kernel[grid](tile, *known.arguments, positives, row_log, *sizes, WIDE=wide, **blocks)
         grid = (triton.cdiv(columns, 64),)
-        column_sums_kernel[grid](
-            tile, *known.arguments, column_top, column_total, *sizes, WIDE=wide, ROWS=32, BLOCK=64
-        )
+        column_sums_kernel[grid](tile, *known.arguments, column_top, column_total, *sizes, WIDE=wide, ROWS=32, BLOCK=64)
 
     def slope(tile: Tensor, start: int, derivatives: bool) -> None:
         sizes = start, tile.shape[0], columns, known.labelled, *size
