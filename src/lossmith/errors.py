@@ -11,8 +11,9 @@ from torch import Tensor
 
 from .transfer import Transfer
 
-LABEL, LENGTH, NUMBER, EMPTY = 1, 2, 3, 4
-"""What is noted: a label or a length out of range, a number outside of its domain, a mean of nothing."""
+LABEL, LENGTH, NUMBER, EMPTY, TOTAL = 1, 2, 3, 4, 5
+"""What is noted: a label or a length out of range, a number outside of its domain, a mean of nothing, lengths that do not
+add up to what there is."""
 
 SIZE = 5
 """A note is its kind (0 for none), the loss's number, the row, what was found there, and what bounds it."""
@@ -95,6 +96,11 @@ def raise_noted(note: list[int]) -> NoReturn:
     if kind == LENGTH:
         raise RuntimeError(
             f"{name}: a length of sample {row} is {value}, expected 0 to {bound}; its loss was NaN and its gradient 0"
+        )
+    if kind == TOTAL:
+        raise RuntimeError(
+            f"{name}: targets holds {bound} labels, but target_lengths adds up to {value}; the losses were NaN and "
+            f"their gradient 0. 1-dimensional targets are the samples' labels one after another, without padding"
         )
     if kind == EMPTY:
         raise ValueError(

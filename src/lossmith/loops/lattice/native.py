@@ -35,9 +35,10 @@ def lattice(
     shape: the unreduced loss's, (N) or (). result: the dtype of the result. steps: the same loss by torch's operations,
     for sequences that are checked.
     """
+    size, device = scores.shape, scores.device
 
     def checked() -> LabelSequences:
-        return label_sequences(loss, given, scores.shape, scores.device, blank)
+        return label_sequences(loss, given, size, device, blank)
 
     if not torch.compiler.is_compiling():
         extras = [t for t in (how.sample_weight, given.mask) if t is not None]
@@ -45,7 +46,13 @@ def lattice(
         unchecked = "" if given.readable else "the lengths or the labels could not be checked"
         found = kernels(loss, (scores, *beside, *extras), uncompiled=unchecked)
         if found == TRITON:
-            return _on_device(loss, scores, logits, given, blank, shape, how, zero_infinity, result, steps)
+            given = given.on(scores.device, loss, scores.shape[0])
+            masks = () if given.mask is None else (given.mask,)
+            on_device = _CallOnDevice(loss, logits, blank, lambda: steps(checked()), masked=bool(masks))
+            if wants_gradient(how):  # as below
+                return steps(checked()).finish(fused_on_device(on_device, (scores, *given[:3], *masks)))
+            weights = on_device.settle(how, shape, zero_infinity, result)
+            return fused_on_device(on_device, (scores, *given[:3], *weights, *masks))
         if found:
             sequences = checked()
             tensors = (scores, sequences.labels, sequences.frames, sequences.lengths)
@@ -56,42 +63,6 @@ def lattice(
             return fused(_Call(logits, blank, known, how.reduction != "none"), tensors)
     known = steps(checked())
     return known.finish(known.of(scores))
-
-
-def _on_device(
-    loss: str,
-    scores: Tensor,
-    logits: bool,
-    given: GivenSequences,
-    blank: int,
-    shape: torch.Size,
-    how: Reduction,
-    zero_infinity: bool,
-    result: torch.dtype,
-    steps: Callable[[LabelSequences], Steps],
-) -> Tensor:
-    """`lattice` on a GPU, where the kernel checks the sequences and reduces."""
-    from ..triton import divisor_on_device
-
-    given = given.on(scores.device, loss, scores.shape[0])
-    size, device = scores.shape, scores.device
-    checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
-
-    def known() -> Steps:
-        return steps(label_sequences(loss, given, size, device, blank))
-
-    masks = () if given.mask is None else (given.mask,)
-    call = _CallOnDevice(loss, logits, blank, known, masked=bool(masks))
-    if wants_gradient(how):
-        call.result = torch.float64
-        return known().finish(fused_on_device(call, (scores, *given[:3], *masks)))
-    call.bare, call.shape, call.result, call.zero_infinity = False, shape, result, zero_infinity
-    if how.reduction != "none":
-        call.per_label = how.reduction == "mean"
-        call.divisor = divisor_on_device(how, shape, wide=True)
-    weights = () if how.sample_weight is None else (how.sample_weight.expand(shape).reshape(-1),)
-    call.weighed = bool(weights)
-    return fused_on_device(call, (scores, *given[:3], *weights, *masks))
 
 
 @dataclass(slots=True)
@@ -154,13 +125,25 @@ class _CallOnDevice:
     weighed: bool = False
     bare: bool = True
     """Whether zero_infinity, weighing and reducing are left to torch."""
-    shape: torch.Size = torch.Size((-1,))
-    """The unreduced loss's."""
+    shape: torch.Size | None = None
+    """The unreduced loss's, if it is not (N)."""
     result: torch.dtype = torch.float64
     zero_infinity: bool = False
     per_label: bool = False
     """Whether each sample's loss is divided by its number of labels."""
     divisor: "Divisor | None" = None
+
+    def settle(self, how: Reduction, shape: torch.Size, zero_infinity: bool, result: torch.dtype) -> tuple[Tensor, ...]:
+        """Leaves weighing and reducing to the kernel; gives the weights of the samples, if there are any."""
+        from ..triton import divisor_on_device
+
+        checks.fits(self.loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
+        self.bare, self.shape, self.result, self.zero_infinity = False, shape, result, zero_infinity
+        if how.reduction != "none":
+            self.per_label = how.reduction == "mean"
+            self.divisor = divisor_on_device(how, shape, wide=True)
+        self.weighed = how.sample_weight is not None
+        return () if how.sample_weight is None else (how.sample_weight.expand(shape).reshape(-1),)
 
     @property
     def reduced(self) -> bool:

@@ -37,7 +37,7 @@ class GivenSequences(NamedTuple):
         return readable(self.frames) and readable(self.lengths) and (self.mask is None or readable(self.mask))
 
     def on(self, device: torch.device, loss: str, size: int) -> "GivenSequences":
-        """The same on a device, which is not waited for; lengths that the host has are checked against `size` frames."""
+        """The same on a device, without waiting for it; lengths that the host has are checked for `size` frames."""
         if (self.listed or self.frames.device != device) and self.lengths_readable:
             _check_lengths(loss, self, size)
         targets = self.targets if _is_integral(self.targets) else self.targets.to(torch.int64)
