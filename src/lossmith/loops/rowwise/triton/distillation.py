@@ -13,13 +13,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ....formula.vocabularies.triton import exp, expm1, log1p
+from ....formula.vocabularies.triton import expm1, log1p
 from ...triton import as_number, gradient_scale, rounded, take_note, unless_one
 from .rows import (
     LABEL_OUTSIDE,
     Rows,
     Tile,
     classes_from,
+    exp_below,
     factor_of,
     greatest_of,
     leave,
@@ -94,13 +95,54 @@ def _terms(
 
 @triton.jit
 def _softened(x: tl.tensor, greatest: tl.tensor, coldness: tl.tensor) -> tl.tensor:
-    return exp((x - greatest[:, None]) * coldness)
+    return exp_below((x - greatest[:, None]) * coldness)
 
 
 @triton.jit
 def _fewer(before: tl.tensor, greatest: tl.tensor, coldness: tl.tensor) -> tl.tensor:
     """What a sum of softened exponentials is to be multiplied with when the greatest score is another, in float64."""
-    return exp((before.to(tl.float64) - greatest.to(tl.float64)) * coldness)
+    return exp_below((before.to(tl.float64) - greatest.to(tl.float64)) * coldness)
+
+
+@triton.jit
+def _terms_of_tile(
+    s: tl.tensor,
+    taught: tl.tensor,
+    e: tl.tensor,
+    e_taught: tl.tensor,
+    share: tl.tensor,
+    share_taught: tl.tensor,
+    shift: tl.tensor,
+    offset: tl.tensor,
+    coldness: tl.tensor,
+    beta: tl.tensor,
+    DIVERGENCE: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+    # from a difference of logits, which is exact where they are near
+    log_ratio = ((taught - s) - shift) * coldness - offset
+    return _terms(e_taught * share_taught, e * share, log_ratio, beta, DIVERGENCE)
+
+
+@triton.jit
+def _slopes_of_student(
+    pull: tl.tensor,
+    e: tl.tensor,
+    centre: tl.tensor,
+    slope: tl.tensor,
+    s: tl.tensor,
+    greatest: tl.tensor,
+    is_label: tl.tensor,
+    on_label: tl.tensor,
+    hard_slope: tl.tensor,
+    SOFT: tl.constexpr,
+    HARD: tl.constexpr,
+) -> tl.tensor:
+    g = tl.zeros_like(s)
+    if SOFT:
+        g += (pull - e * centre) * slope
+    if HARD:
+        g += tl.where(is_label, on_label, exp_below(s - greatest[:, None]) * hard_slope)
+    return g
 
 
 @triton.jit(do_not_specialize=["each", "tiles", "ignored"])
@@ -157,7 +199,7 @@ def distillation_kernel(
 
     mask, weight, gradient, target_gradient, labels, upstream: a pointer, or None. value: where each loss goes, or None;
     partials: where this program's sum goes, or None. coldness: 1 / T. SOFT, HARD: which of the two terms there are.
-    WHOLE: a row is in one tile; else it is read for the sums of exponentials, for the divergence, and for the gradients.
+    WHOLE: a row is in one tile; else it is read for sums of exponentials, for the divergence, and for the gradients.
     """
     dtype: tl.constexpr = tl.float64 if WIDE else tl.float32
     scale = gradient_scale(number, sums, n_sums, upstream, ON_EMPTY).to(dtype)
@@ -190,14 +232,14 @@ def distillation_kernel(
         others = tl.zeros((ROWS,), tl.float64)
         if WHOLE:
             c, exists = classes_from(0, classes, CLASSES)
+            is_label = c[None, :] == label[:, None]
             s = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
             taught = read_tile(taught_at, used, c, exists, target_step, -float("inf"), dtype)
             greatest, greatest_taught = greatest_of(s), greatest_of(taught)
             e, e_taught = _softened(s, greatest, colder), _softened(taught, greatest_taught, colder)
             total, total_taught = wide_sum(e), wide_sum(e_taught)
             if HARD:
-                is_label = c[None, :] == label[:, None]
-                others = wide_sum(tl.where(is_label, 0.0, exp(s - greatest[:, None])))
+                others = wide_sum(tl.where(is_label, 0.0, exp_below(s - greatest[:, None])))
         else:
             top = tl.full((ROWS,), -float("inf"), dtype)
             top_taught = top
@@ -210,39 +252,44 @@ def distillation_kernel(
                 s = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
                 before = top
                 top, greatest, fewer = raised(top, s)
+                total = total * _fewer(before, greatest, cold) + wide_sum(_softened(s, greatest, colder))
                 if HARD:
                     is_label = c[None, :] == label[:, None]
-                    others = others * fewer + wide_sum(tl.where(is_label, 0.0, exp(s - greatest[:, None])))
-                if SOFT:
-                    total = total * _fewer(before, greatest, cold) + wide_sum(_softened(s, greatest, colder))
-                    taught = read_tile(taught_at, used, c, exists, target_step, -float("inf"), dtype)
-                    before = top_taught
-                    top_taught, greatest_taught, fewer = raised(top_taught, taught)
-                    total_taught *= _fewer(before, greatest_taught, cold)
-                    total_taught += wide_sum(_softened(taught, greatest_taught, colder))
+                    others = others * fewer + wide_sum(tl.where(is_label, 0.0, exp_below(s - greatest[:, None])))
+                taught = read_tile(taught_at, used, c, exists, target_step, -float("inf"), dtype)
+                before = top_taught
+                top_taught, greatest_taught, fewer = raised(top_taught, taught)
+                total_taught *= _fewer(before, greatest_taught, cold)
+                total_taught += wide_sum(_softened(taught, greatest_taught, colder))
+        share, share_taught = (1.0 / total).to(dtype)[:, None], (1.0 / total_taught).to(dtype)[:, None]
+        shift, offset = (greatest_taught - greatest)[:, None], tl.log(total_taught / total).to(dtype)[:, None]
 
         loss = tl.zeros((ROWS,), tl.float64)
-        slope = tl.where(used, soft.to(dtype) * (factor * scale), 0.0)[:, None]
-        if SOFT:
-            share, share_taught = (1.0 / total).to(dtype)[:, None], (1.0 / total_taught).to(dtype)[:, None]
-            shift = (greatest_taught - greatest)[:, None]
-            offset = tl.log(total_taught / total).to(dtype)[:, None]
-            pulls = tl.zeros((ROWS,), tl.float64)
-            pulls_taught = tl.zeros((ROWS,), tl.float64)
+        pulls = tl.zeros((ROWS,), tl.float64)
+        pulls_taught = tl.zeros((ROWS,), tl.float64)
+        if WHOLE:
+            term, pull, pull_taught = _terms_of_tile(
+                s, taught, e, e_taught, share, share_taught, shift, offset, colder, mixed, DIVERGENCE
+            )
+            loss, pulls, pulls_taught = wide_sum(term), wide_sum(pull), wide_sum(pull_taught)
+        else:
             for begin in range(0, classes, CLASSES):
-                if not WHOLE:
-                    c, exists = classes_from(begin, classes, CLASSES)
-                    s = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
-                    taught = read_tile(taught_at, used, c, exists, target_step, -float("inf"), dtype)
-                    e, e_taught = _softened(s, greatest, colder), _softened(taught, greatest_taught, colder)
-                # from a difference of logits, which is exact where they are near
-                log_ratio = ((taught - s) - shift) * colder - offset
-                term, pull, pull_taught = _terms(e_taught * share_taught, e * share, log_ratio, mixed, DIVERGENCE)
+                c, exists = classes_from(begin, classes, CLASSES)
+                s = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
+                taught = read_tile(taught_at, used, c, exists, target_step, -float("inf"), dtype)
+                e, e_taught = _softened(s, greatest, colder), _softened(taught, greatest_taught, colder)
+                term, pull, pull_taught = _terms_of_tile(
+                    s, taught, e, e_taught, share, share_taught, shift, offset, colder, mixed, DIVERGENCE
+                )
                 loss += wide_sum(term)
                 pulls += wide_sum(pull)
                 pulls_taught += wide_sum(pull_taught)
-            loss *= soft_value
-            centre, centre_taught = pulls.to(dtype)[:, None] * share, pulls_taught.to(dtype)[:, None] * share_taught
+        loss = loss * soft_value if SOFT else tl.zeros_like(loss)
+        centre, centre_taught = pulls.to(dtype)[:, None] * share, pulls_taught.to(dtype)[:, None] * share_taught
+        upstream_factor = factor * scale
+        slope = tl.where(used, soft.to(dtype) * upstream_factor, 0.0)[:, None]
+        on_label = tl.zeros((ROWS, 1), dtype)
+        hard_slope = on_label
         if HARD:
             of_label = tl.zeros((ROWS,), dtype) + hardness
             if weight is not None:
@@ -251,7 +298,7 @@ def distillation_kernel(
             rest = (others + expm1(lead).to(tl.float64)).to(dtype)
             surprisal = log1p(rest) - lead
             loss += (of_label * surprisal).to(tl.float64)
-            of_label = tl.where(used, of_label * (factor * scale), 0.0)
+            of_label *= upstream_factor
             hard_slope = (of_label / (1.0 + rest))[:, None]
             on_label = (of_label * expm1(-surprisal))[:, None]
         if value is not None:
@@ -261,33 +308,35 @@ def distillation_kernel(
             else:
                 tl.store(value + place_of(run, inner, sizes, value_strides), rounded(loss, value), inside)
 
-        if gradient is not None or target_gradient is not None:
+        to = at if gradient is None else gradient + place_of(run, inner, sizes, gradient_strides)
+        to_taught = taught_at
+        if target_gradient is not None:
+            to_taught = target_gradient + place_of(run, inner, sizes, target_gradient_strides)
+        if WHOLE:
+            if gradient is not None:
+                g = _slopes_of_student(pull, e, centre, slope, s, greatest, is_label, on_label, hard_slope, SOFT, HARD)
+                write_tile(to, inside, c, exists, gradient_step, tl.where(used[:, None], g, 0.0))
+            if target_gradient is not None:
+                g = (pull_taught - e_taught * centre_taught) * slope if SOFT else tl.zeros_like(taught)
+                write_tile(to_taught, inside, c, exists, target_gradient_step, tl.where(used[:, None], g, 0.0))
+        elif gradient is not None or target_gradient is not None:
             for begin in range(0, classes, CLASSES):
-                if not WHOLE:
-                    c, exists = classes_from(begin, classes, CLASSES)
-                    s = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
-                    is_label = c[None, :] == label[:, None]
-                    if SOFT:
-                        taught = read_tile(taught_at, used, c, exists, target_step, -float("inf"), dtype)
-                        e, e_taught = _softened(s, greatest, colder), _softened(taught, greatest_taught, colder)
-                        log_ratio = ((taught - s) - shift) * colder - offset
-                        term, pull, pull_taught = _terms(
-                            e_taught * share_taught, e * share, log_ratio, mixed, DIVERGENCE
-                        )
+                c, exists = classes_from(begin, classes, CLASSES)
+                is_label = c[None, :] == label[:, None]
+                s = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
+                taught = read_tile(taught_at, used, c, exists, target_step, -float("inf"), dtype)
+                e, e_taught = _softened(s, greatest, colder), _softened(taught, greatest_taught, colder)
+                term, pull, pull_taught = _terms_of_tile(
+                    s, taught, e, e_taught, share, share_taught, shift, offset, colder, mixed, DIVERGENCE
+                )
                 if gradient is not None:
-                    g = tl.zeros((ROWS, CLASSES), dtype)
-                    if SOFT:
-                        g += (pull - e * centre) * slope
-                    if HARD:
-                        g += tl.where(is_label, on_label, exp(s - greatest[:, None]) * hard_slope)
-                    to = gradient + place_of(run, inner, sizes, gradient_strides)
+                    g = _slopes_of_student(
+                        pull, e, centre, slope, s, greatest, is_label, on_label, hard_slope, SOFT, HARD
+                    )
                     write_tile(to, inside, c, exists, gradient_step, tl.where(used[:, None], g, 0.0))
                 if target_gradient is not None:
-                    g = tl.zeros((ROWS, CLASSES), dtype)
-                    if SOFT:
-                        g += (pull_taught - e_taught * centre_taught) * slope
-                    to = target_gradient + place_of(run, inner, sizes, target_gradient_strides)
-                    write_tile(to, inside, c, exists, target_gradient_step, tl.where(used[:, None], g, 0.0))
+                    g = (pull_taught - e_taught * centre_taught) * slope if SOFT else tl.zeros_like(taught)
+                    write_tile(to_taught, inside, c, exists, target_gradient_step, tl.where(used[:, None], g, 0.0))
     leave(tl.sum(sum_of_losses), value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)
 
 
@@ -300,7 +349,7 @@ def launch(
 ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     rows, how = Rows(call, parts, wanted, upstream, into), call.distillation
     assert how is not None
-    tile, of_target = Tile.of(rows, 8192), rows.gradients[1]
+    tile, of_target = Tile.of(rows, 2048, 8), rows.gradients[1]
     return rows.run(
         distillation_kernel,
         tile,

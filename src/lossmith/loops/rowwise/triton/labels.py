@@ -19,9 +19,11 @@ from .rows import (
     Tile,
     class_weights,
     classes_from,
+    exp_below,
     factor_of,
     greatest_of,
     leave,
+    multiple,
     number_of_row,
     place_of,
     raised,
@@ -80,6 +82,8 @@ def labels_kernel(
     IGNORES: tl.constexpr,
     SMOOTHED: tl.constexpr,
     WHOLE: tl.constexpr,
+    UNIT: tl.constexpr,
+    ACROSS: tl.constexpr,
     LOSS: tl.constexpr,
     WIDE: tl.constexpr,
     STORED: tl.constexpr,
@@ -95,6 +99,7 @@ def labels_kernel(
     whenever a greater score is met, and once more for its gradient. FOCUS: the formula of a focal loss, or None.
     """
     dtype: tl.constexpr = tl.float64 if WIDE else tl.float32
+    classes = multiple(classes, UNIT)
     scale = gradient_scale(number, sums, n_sums, upstream, ON_EMPTY).to(dtype)
     kept = (1.0 - as_number(smoothing, tl.float64)).to(dtype)
     floor = (as_number(smoothing, tl.float64) / classes).to(dtype)
@@ -108,12 +113,13 @@ def labels_kernel(
         )
         take_note(note, wrong, number_of_row(run, inner, sizes), given, classes, LABEL_OUTSIDE, LOSS)
         used = counted & ~wrong
+        read = inside if ACROSS else used
         label = tl.where(used, given, 0)
         own = tl.zeros((ROWS,), dtype) + kept
         if weight is not None:
             own *= tl.load(weight + label * weight_stride, used, 0).to(dtype)
         factor = factor_of(factors, run, inner, used, sizes, factor_strides, dtype)
-        at = input + place_of(run, inner, sizes, input_strides)
+        at = input + multiple(place_of(run, inner, sizes, input_strides), UNIT)
         x_of_label = tl.load(at + label * input_step, used, 0).to(dtype)
 
         # the greatest score, the sum of exp(x - greatest) over the other classes; if smoothed, over all classes the
@@ -122,10 +128,10 @@ def labels_kernel(
         all_weights = tl.zeros((1,), tl.float64)
         if WHOLE:
             c, exists = classes_from(0, classes, CLASSES)
-            is_label = c[None, :] == label[:, None]
-            x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
+            is_label = c[None, :] == label.to(c.dtype)[:, None]
+            x = read_tile(at, read, c, exists, input_step, -float("inf"), dtype)
             greatest = greatest_of(x)
-            powers = exp(x - greatest[:, None])
+            powers = exp_below(x - greatest[:, None])
             others = wide_sum(tl.where(is_label, 0.0, powers))
             if SMOOTHED:
                 weights = class_weights(weight, c, exists, weight_stride, dtype)
@@ -137,11 +143,11 @@ def labels_kernel(
             others = tl.zeros((ROWS,), tl.float64)
             for begin in range(0, classes, CLASSES):
                 c, exists = classes_from(begin, classes, CLASSES)
-                is_label = c[None, :] == label[:, None]
-                x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
+                is_label = c[None, :] == label.to(c.dtype)[:, None]
+                x = read_tile(at, read, c, exists, input_step, -float("inf"), dtype)
                 base = greatest
                 top, greatest, fewer = raised(top, x)
-                others = others * fewer + wide_sum(tl.where(is_label, 0.0, exp(x - greatest[:, None])))
+                others = others * fewer + wide_sum(tl.where(is_label, 0.0, exp_below(x - greatest[:, None])))
                 if SMOOTHED:
                     weights = class_weights(weight, c, exists, weight_stride, dtype)
                     below += all_weights * (greatest.to(tl.float64) - base.to(tl.float64))
@@ -184,7 +190,7 @@ def labels_kernel(
             slope = (coefficient * through_log / (1.0 + rest))[:, None]
             share = (coefficient * share)[:, None]
             on_label = (coefficient * on_label)[:, None]
-            to = gradient + place_of(run, inner, sizes, gradient_strides)
+            to = gradient + multiple(place_of(run, inner, sizes, gradient_strides), UNIT)
             if WHOLE:
                 g = powers * slope
                 if SMOOTHED:
@@ -194,11 +200,11 @@ def labels_kernel(
             else:
                 for begin in range(0, classes, CLASSES):
                     c, exists = classes_from(begin, classes, CLASSES)
-                    x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
-                    g = exp(x - greatest[:, None]) * slope
+                    x = read_tile(at, read, c, exists, input_step, -float("inf"), dtype)
+                    g = exp_below(x - greatest[:, None]) * slope
                     if SMOOTHED:
                         g -= share * class_weights(weight, c, exists, weight_stride, dtype)
-                    g = tl.where(used[:, None], tl.where(c[None, :] == label[:, None], on_label, g), 0.0)
+                    g = tl.where(used[:, None], tl.where(c[None, :] == label.to(c.dtype)[:, None], on_label, g), 0.0)
                     write_tile(to, inside, c, exists, gradient_step, g)
     leave(tl.sum(total), value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)
 
@@ -224,4 +230,6 @@ def launch(
         IGNORES=call.ignore_index is not None,
         SMOOTHED=call.smoothing > 0,
         WHOLE=tile.classes >= rows.classes,
+        UNIT=rows.unit,
+        ACROSS=rows.across,
     )

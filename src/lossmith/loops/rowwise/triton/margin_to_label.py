@@ -25,7 +25,6 @@ from .rows import (
     rows_of,
     unmasked,
     wide_sum,
-    write_tile,
 )
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def margin_to_label_kernel(
                 slopes += wide_sum(pull)
                 g = tl.where(active, pull * slope[:, None], 0.0)
                 there = inside[:, None] & others
-                tl.store(to[:, None] + (c * gradient_step)[None, :], rounded(g, to), there)
+                tl.store(to[:, None] + (c.to(tl.int64) * gradient_step)[None, :], rounded(g, to), there)
         if gradient is not None:
             on_label = tl.where(used, -slopes * slope.to(tl.float64), 0.0)
             tl.store(to + label * gradient_step, rounded(on_label, to), inside)

@@ -175,7 +175,7 @@ def margins_of_set_kernel(
                 if gradient is not None:
                     there = inside[:, None] & exists[None, :] & ~in_set
                     g = rounded(slopes.to(dtype) * unit, to)
-                    tl.store(to[:, None] + (c * gradient_step)[None, :], g, there)
+                    tl.store(to[:, None] + (c.to(tl.int64) * gradient_step)[None, :], g, there)
             if gradient is not None:
                 for k in range(longest):
                     label = _label(labels_at, k, target_step, k < end)
@@ -213,7 +213,7 @@ def launch(
     into: Sequence[Tensor | None] | None,
 ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     rows = Rows(call, parts, wanted, upstream, into)
-    tile = Tile.of(rows, 8192)
+    tile = Tile.of(rows, 4096, 16)
     step = rows.step(parts.target)
     if tile.classes >= rows.classes:
         return rows.run(margins_of_set_kernel, tile, step, None)

@@ -11,16 +11,18 @@ import triton.language as tl
 from torch import Tensor
 
 from ....formula.triton import triton_function
-from ....formula.vocabularies.triton import exp, log1p
+from ....formula.vocabularies.triton import log1p
 from ...triton import as_number, gradient_scale, rounded, unless_one
 from .rows import (
     Rows,
     Tile,
     class_weights,
     classes_from,
+    exp_below,
     factor_of,
     greatest_of,
     leave,
+    multiple,
     place_of,
     raised,
     read_tile,
@@ -47,7 +49,7 @@ def _terms(
     FOCUS: tl.constexpr,
     PARAMETERS: tl.constexpr,
 ) -> tl.tensor:
-    """Of each class its loss w q c(-log p), its weighted cost w c, and w q times the cost's slope; 0 where no class is."""
+    """Of each class its loss w q c(-log p), its cost w c, and w q times the cost's slope; 0 where no class is."""
     surprisal = log_total[:, None] + (greatest[:, None] - x)
     if FOCUS is None:
         cost, slope = surprisal, tl.full(surprisal.shape, 1.0, surprisal.dtype)
@@ -76,7 +78,7 @@ def _read_probabilities(
     dtype: tl.constexpr,
 ) -> tl.tensor:
     """Smoothed."""
-    return read_tile(at, used, c, exists, step, 0.0, dtype) * kept + floor
+    return read_tile(at, read, c, exists, step, 0.0, dtype) * kept + floor
 
 
 @triton.jit(do_not_specialize=["each", "tiles"])
@@ -117,6 +119,8 @@ def probabilities_kernel(
     FOCUS: tl.constexpr,
     PARAMETERS: tl.constexpr,
     WHOLE: tl.constexpr,
+    UNIT: tl.constexpr,
+    ACROSS: tl.constexpr,
     LOSS: tl.constexpr,
     WIDE: tl.constexpr,
     STORED: tl.constexpr,
@@ -132,6 +136,7 @@ def probabilities_kernel(
     exp(x - greatest), for the loss, and for the gradient of the input. FOCUS: the formula of a focal loss, or None.
     """
     dtype: tl.constexpr = tl.float64 if WIDE else tl.float32
+    classes = multiple(classes, UNIT)
     scale = gradient_scale(number, sums, n_sums, upstream, ON_EMPTY).to(dtype)
     kept = (1.0 - as_number(smoothing, tl.float64)).to(dtype)
     floor = (as_number(smoothing, tl.float64) / classes).to(dtype)
@@ -141,15 +146,16 @@ def probabilities_kernel(
     for t in range(unless_one(each, upstream, STORED)):
         run, inner, inside = rows_of(first + t, tiles, sizes, ROWS)
         used = unmasked(mask, run, inner, inside, sizes, mask_strides)
+        read = inside if ACROSS else used
         factor = factor_of(factors, run, inner, used, sizes, factor_strides, dtype)
         coefficient = (factor * scale)[:, None]
-        at = input + place_of(run, inner, sizes, input_strides)
-        q_at = target + place_of(run, inner, sizes, target_strides)
+        at = input + multiple(place_of(run, inner, sizes, input_strides), UNIT)
+        q_at = target + multiple(place_of(run, inner, sizes, target_strides), UNIT)
         if WHOLE:
             c, exists = classes_from(0, classes, CLASSES)
-            x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
+            x = read_tile(at, read, c, exists, input_step, -float("inf"), dtype)
             greatest = greatest_of(x)
-            powers = exp(x - greatest[:, None])
+            powers = exp_below(x - greatest[:, None])
             total = wide_sum(powers)
         else:
             top = tl.full((ROWS,), -float("inf"), dtype)
@@ -157,15 +163,15 @@ def probabilities_kernel(
             total = tl.zeros((ROWS,), tl.float64)
             for begin in range(0, classes, CLASSES):
                 c, exists = classes_from(begin, classes, CLASSES)
-                x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
+                x = read_tile(at, read, c, exists, input_step, -float("inf"), dtype)
                 top, greatest, fewer = raised(top, x)
-                total = total * fewer + wide_sum(exp(x - greatest[:, None]))
+                total = total * fewer + wide_sum(exp_below(x - greatest[:, None]))
         log_total = log1p((total - 1.0).to(dtype))
 
         if target_gradient is not None:
-            to_target = target_gradient + place_of(run, inner, sizes, target_gradient_strides)
+            to_target = target_gradient + multiple(place_of(run, inner, sizes, target_gradient_strides), UNIT)
         if WHOLE:
-            q = _read_probabilities(q_at, used, c, exists, target_step, kept, floor, dtype)
+            q = _read_probabilities(q_at, read, c, exists, target_step, kept, floor, dtype)
             weights = class_weights(weight, c, exists, weight_stride, dtype)
             terms, cost, pull = _terms(x, q, exists, greatest, log_total, weights, a, b, FOCUS, PARAMETERS)
             loss, mass = wide_sum(terms), wide_sum(pull)
@@ -177,8 +183,8 @@ def probabilities_kernel(
             mass = tl.zeros((ROWS,), tl.float64)
             for begin in range(0, classes, CLASSES):
                 c, exists = classes_from(begin, classes, CLASSES)
-                x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
-                q = _read_probabilities(q_at, used, c, exists, target_step, kept, floor, dtype)
+                x = read_tile(at, read, c, exists, input_step, -float("inf"), dtype)
+                q = _read_probabilities(q_at, read, c, exists, target_step, kept, floor, dtype)
                 weights = class_weights(weight, c, exists, weight_stride, dtype)
                 terms, cost, pull = _terms(x, q, exists, greatest, log_total, weights, a, b, FOCUS, PARAMETERS)
                 loss += wide_sum(terms)
@@ -196,18 +202,18 @@ def probabilities_kernel(
 
         if gradient is not None:
             share = (mass / total).to(dtype)[:, None]
-            to = gradient + place_of(run, inner, sizes, gradient_strides)
+            to = gradient + multiple(place_of(run, inner, sizes, gradient_strides), UNIT)
             if WHOLE:
                 g = tl.where(used[:, None], (powers * share - pull) * coefficient, 0.0)
                 write_tile(to, inside, c, exists, gradient_step, g)
             else:
                 for begin in range(0, classes, CLASSES):
                     c, exists = classes_from(begin, classes, CLASSES)
-                    x = read_tile(at, used, c, exists, input_step, -float("inf"), dtype)
-                    q = _read_probabilities(q_at, used, c, exists, target_step, kept, floor, dtype)
+                    x = read_tile(at, read, c, exists, input_step, -float("inf"), dtype)
+                    q = _read_probabilities(q_at, read, c, exists, target_step, kept, floor, dtype)
                     weights = class_weights(weight, c, exists, weight_stride, dtype)
                     _, _, pull = _terms(x, q, exists, greatest, log_total, weights, a, b, FOCUS, PARAMETERS)
-                    g = tl.where(used[:, None], (exp(x - greatest[:, None]) * share - pull) * coefficient, 0.0)
+                    g = tl.where(used[:, None], (exp_below(x - greatest[:, None]) * share - pull) * coefficient, 0.0)
                     write_tile(to, inside, c, exists, gradient_step, g)
     leave(tl.sum(sum_of_losses), value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)
 
@@ -220,7 +226,7 @@ def launch(
     into: Sequence[Tensor | None] | None,
 ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     rows = Rows(call, parts, wanted, upstream, into)
-    tile, focus, of_target = Tile.of(rows, 16384), call.focus, rows.gradients[1]
+    tile, focus, of_target = Tile.of(rows, 8192), call.focus, rows.gradients[1]
     parameters = () if focus is None else focus.parameters
     return rows.run(
         probabilities_kernel,
@@ -234,4 +240,6 @@ def launch(
         FOCUS=None if focus is None else triton_function(focus.formula),
         PARAMETERS=len(parameters),
         WHOLE=tile.classes >= rows.classes,
+        UNIT=rows.unit,
+        ACROSS=rows.across,
     )

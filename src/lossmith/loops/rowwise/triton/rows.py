@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ....errors import LABEL, note_on, number_of
-from ....formula.vocabularies.triton import exp
+from ....formula.vocabularies.triton import exp, maximum
 from ...triton import COUNTS, Divisor, Layout, divided, finish, offsets, on, rounded
 from ..native import CLASS_WEIGHTS, NUMBER
 
@@ -55,6 +55,15 @@ def place_of(run: tl.tensor, inner: tl.tensor, sizes: tl.tensor, strides: tl.ten
         else:
             start += rest * strides[d]
     return start + inner * strides[len(sizes) - 1]
+
+
+@triton.jit
+def multiple(x: tl.tensor, UNIT: tl.constexpr) -> tl.tensor:
+    """A multiple of UNIT as such: what the compiler knows of addresses and masks makes loads and stores wide."""
+    if UNIT == 1:
+        return x
+    else:
+        return x // UNIT * UNIT
 
 
 @triton.jit
@@ -104,8 +113,8 @@ def factor_of(
 
 @triton.jit
 def classes_from(begin: tl.tensor, classes: tl.tensor, CLASSES: tl.constexpr) -> tl.tensor:
-    """The numbers of a block of classes, 64-bit, and which of them exist."""
-    c = (begin + tl.arange(0, CLASSES)).to(tl.int64)
+    """The numbers of a block of classes, and which of them exist."""
+    c = begin + tl.arange(0, CLASSES)
     return c, c < classes
 
 
@@ -120,14 +129,14 @@ def read_tile(
     dtype: tl.constexpr,
 ) -> tl.tensor:
     """The numbers of some classes of each row, which begins at an address; another number where there is none."""
-    return tl.load(at[:, None] + (c * step)[None, :], used[:, None] & exists[None, :], instead).to(dtype)
+    return tl.load(at[:, None] + (c.to(tl.int64) * step)[None, :], used[:, None] & exists[None, :], instead).to(dtype)
 
 
 @triton.jit
 def write_tile(
     at: tl.tensor, inside: tl.tensor, c: tl.tensor, exists: tl.tensor, step: tl.tensor, x: tl.tensor
 ) -> None:
-    tl.store(at[:, None] + (c * step)[None, :], rounded(x, at), inside[:, None] & exists[None, :])
+    tl.store(at[:, None] + (c.to(tl.int64) * step)[None, :], rounded(x, at), inside[:, None] & exists[None, :])
 
 
 @triton.jit
@@ -138,7 +147,21 @@ def class_weights(
     if weight is None:
         return tl.where(exists, 1.0, 0.0).to(dtype)[None, :]
     else:
-        return tl.load(weight + c * stride, exists, 0).to(dtype)[None, :]
+        return tl.load(weight + c.to(tl.int64) * stride, exists, 0).to(dtype)[None, :]
+
+
+@triton.jit
+def exp_below(x: tl.tensor) -> tl.tensor:
+    """exp(x) of what is at most 0 (or NaN), in fewer steps than `exp` but as exact."""
+    if x.dtype == tl.float32:
+        bounded = maximum(x, -104.0)
+        n = tl.floor(bounded * 1.4426950408889634 + 0.5)
+        rest = (bounded - n * 0.693359375) - n * -0.00021219444005469057
+        # 2^(n + 32), then 2^-32: the power of two may be subnormal
+        power = ((n.to(tl.int32) + 159) << 23).to(tl.float32, bitcast=True)
+        return tl.exp(rest) * power * 2.3283064365386963e-10
+    else:
+        return tl.exp(x)
 
 
 @triton.jit
@@ -245,24 +268,24 @@ class Tile(NamedTuple):
     warps: int
 
     @classmethod
-    def of(cls, rows: "Rows", most: int = 32768) -> "Tile":
-        """By the shape. most: so many float32 of a tile stay in registers at once; of float64 half of them."""
+    def of(cls, rows: "Rows", most: int = 32768, each: int = 32) -> "Tile":
+        """By the shape. most: so many float32 of a tile stay in registers at once; of float64 half of them.
+
+        each: so many elements a thread has, with 32 to a warp.
+        """
         most //= 2 if rows.wide else 1
+        looped = min(most, 8192)
         last, count = triton.next_power_of_2(rows.sizes[-1]), math.prod(rows.sizes)
         classes = triton.next_power_of_2(rows.classes)
-        if rows.step(rows.parts.input) == 1 or rows.classes == 1:
-            if classes > most:
-                return cls(1, 8192, 8)
-            side_by_side = 1
-        else:
-            # neighbouring rows make whole lines of memory
-            side_by_side = min(last, 64 if rows.parts.input.element_size() < 4 else 32)
-            if classes * side_by_side > most:
-                return cls(side_by_side, max(1, 8192 // side_by_side), 8)
-        tall = min(last, max(side_by_side, 4096 // classes))
-        while tall > side_by_side and count < 512 * tall:
+        # of rows that share lines of memory, as many as make whole lines
+        least = min(last, 64 if rows.parts.input.element_size() < 4 else 32) if rows.across else 1
+        if classes * least > most:
+            # what is kept from step to step needs registers too
+            return cls(least, max(1, looped // least), min(16, looped // (16 * each)))
+        tall = min(last, max(least, min(most, 4096) // classes))
+        while tall > least and count < 512 * tall:
             tall //= 2
-        return cls(tall, classes, min(16, max(1, triton.next_power_of_2(tall * classes // 1024))))
+        return cls(tall, classes, min(16, max(1, triton.next_power_of_2(tall * classes // (32 * each)))))
 
 
 class Rows:
@@ -323,6 +346,21 @@ class Rows:
     def step(self, tensor: Tensor | None) -> int:
         """From class to class."""
         return 0 if tensor is None else tensor.stride(self.call.dim)
+
+    @property
+    def across(self) -> bool:
+        """Whether a row is not in one run of memory: its neighbours share lines with it, so all of them are read."""
+        return self.step(self.parts.input) != 1 and self.classes > 1
+
+    @property
+    def unit(self) -> int:
+        """A row has a multiple of so many classes, and begins at a multiple of them, where they lie side by side."""
+        given = [t for t in (self.parts.input, self.parts.target, *self.gradients) if t is not None]
+        given = [t for t in given if t.dim() > len(self.shape)]
+        if any([self.step(t) != 1 for t in given]):
+            return 1
+        found = math.gcd(16, self.classes, *[s for t in given for s in self.strides(t)])
+        return found if found < 16 else 1  # Triton sees to multiples of 16 by itself
 
     def run(
         self, kernel: Any, tile: Tile, *rest: Any, shares: int = 1, most: int = 0, **constants: Any
