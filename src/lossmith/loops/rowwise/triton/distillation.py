@@ -209,7 +209,7 @@ def distillation_kernel(
     soft_value = soft / cold
     colder = cold.to(dtype)
     mixed = as_number(beta, dtype)
-    sum_of_losses = tl.zeros((ROWS,), tl.float64)
+    sum_of_losses = tl.zeros((), tl.float64)
     first = tl.program_id(0).to(tl.int64) * each
     for t in range(unless_one(each, upstream, STORED)):
         run, inner, inside = rows_of(first + t, tiles, sizes, ROWS)
@@ -304,7 +304,7 @@ def distillation_kernel(
         if value is not None:
             loss = tl.where(used, loss * factor.to(tl.float64), tl.where(wrong, float("nan"), 0.0))
             if partials is not None or ALONE:
-                sum_of_losses += loss
+                sum_of_losses += tl.sum(loss)
             else:
                 tl.store(value + place_of(run, inner, sizes, value_strides), rounded(loss, value), inside)
 
@@ -337,7 +337,7 @@ def distillation_kernel(
                 if target_gradient is not None:
                     g = (pull_taught - e_taught * centre_taught) * slope if SOFT else tl.zeros_like(taught)
                     write_tile(to_taught, inside, c, exists, target_gradient_step, tl.where(used[:, None], g, 0.0))
-    leave(tl.sum(sum_of_losses), value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)
+    leave(sum_of_losses, value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)
 
 
 def launch(
@@ -349,7 +349,10 @@ def launch(
 ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     rows, how = Rows(call, parts, wanted, upstream, into), call.distillation
     assert how is not None
-    tile, of_target = Tile.of(rows, 2048, 8), rows.gradients[1]
+    # what is known of each row takes many registers where a thread has several rows
+    long = rows.step(parts.input) == 1 and rows.classes > 512
+    tile = Tile.of(rows, 2048, 8) if long else Tile.of(rows, 1024, 4)
+    of_target = rows.gradients[1]
     return rows.run(
         distillation_kernel,
         tile,
