@@ -78,7 +78,7 @@ def _read_probabilities(
     dtype: tl.constexpr,
 ) -> tl.tensor:
     """Smoothed."""
-    return read_tile(at, read, c, exists, step, 0.0, dtype) * kept + floor
+    return read_tile(at, used, c, exists, step, 0.0, dtype) * kept + floor
 
 
 @triton.jit(do_not_specialize=["each", "tiles"])
@@ -226,7 +226,7 @@ def launch(
     into: Sequence[Tensor | None] | None,
 ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     rows = Rows(call, parts, wanted, upstream, into)
-    tile, focus, of_target = Tile.of(rows, 8192), call.focus, rows.gradients[1]
+    tile, focus, of_target = Tile.of(rows, 4096, each=16), call.focus, rows.gradients[1]
     parameters = () if focus is None else focus.parameters
     return rows.run(
         probabilities_kernel,

@@ -275,7 +275,7 @@ class Tile(NamedTuple):
         """
         most //= 2 if rows.wide else 1
         looped = min(most, 8192)
-        last, count = triton.next_power_of_2(rows.sizes[-1]), math.prod(rows.sizes)
+        last, count = triton.next_power_of_2(max(1, rows.sizes[-1])), math.prod(rows.sizes)
         classes = triton.next_power_of_2(rows.classes)
         # of rows that share lines of memory, as many as make whole lines
         least = min(last, 64 if rows.parts.input.element_size() < 4 else 32) if rows.across else 1
