@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from .native import _Call
 
 TILE = 1024
-"""So many numbers of each operand a program has in its registers, of rows that are not wider."""
-IN_REGISTERS = 4096
-"""The widest row that is kept in registers."""
-ALONG = 2048
+"""So many numbers of each operand a program has in its registers, of rows that are not wider; of float64 half as many."""
+IN_REGISTERS = 2048
+"""The widest row that is kept in registers; of float64 half of that."""
+ALONG = 512
 """So many numbers of a wider row are taken at a time."""
 MOST_PARTIALS = 4096
 """So many programs leave partial sums at most; beyond, each walks over more tiles."""
@@ -374,7 +374,7 @@ def pairwise_kernel(
     operand_steps: tl.tensor,
     gradient_steps: tl.tensor,
     n: tl.int64,
-    width: tl.int64,
+    width: tl.tensor,
     blocks: tl.int32,
     number: tl.float64,
     sums: tl.tensor,
@@ -547,17 +547,19 @@ def pairwise_kernel(
         for first in range(0, BLOCK if ONCE else width, BLOCK):
             columns = first + tl.arange(0, BLOCK)
             found = derivatives(vectors, columns, kept, width, eps, p, amounts, units, KIND, NORM, SWAP, WIDE)
+            slopes = ()  # all before the first is written, after which what was read would be read again
+            for i in tl.static_range(len(gradients)):
+                turn = found[i]
+                if NORMALIZE and gradients[i] is not None:
+                    turn -= along[i][:, None] * numbers_at(vectors[i], columns, kept, width, True)
+                    turn = turn * vectors[i][3][:, None] * vectors[i][2][:, None]
+                slopes += (tl.where(kept[:, None], turn, 0.0),)
             for i in tl.static_range(len(gradients)):
                 if gradients[i] is not None:
-                    slopes = found[i]
-                    if NORMALIZE:
-                        across = slopes - along[i][:, None] * numbers_at(vectors[i], columns, kept, width, True)
-                        slopes = across * vectors[i][3][:, None] * vectors[i][2][:, None]
-                    slopes = tl.where(kept[:, None], slopes, 0.0)
                     place = gradients[i] + offsets(row, sizes, gradient_strides[i])
                     tl.store(
                         place[:, None] + columns.to(tl.int64)[None, :] * gradient_steps[i],
-                        rounded(slopes, gradients[i]),
+                        rounded(slopes[i], gradients[i]),
                         inside[:, None] & (columns < width)[None, :],
                     )
     if ALONE:
@@ -605,9 +607,10 @@ def launch(
         factors, upstream = (*factors, upstream), None
 
     n = shape.numel()
-    once = width <= IN_REGISTERS
+    wide = call.compute == torch.float64 or numbers.normalize
+    once = width <= IN_REGISTERS >> wide
     block = triton.next_power_of_2(width) if once else ALONG
-    rows = max(1, TILE // block)
+    rows = max(1, (TILE >> wide) // block)
     tiles = triton.cdiv(n, rows)
     blocks = triton.cdiv(tiles, MOST_PARTIALS) if call.reduced else 1
     programs = max(1, triton.cdiv(tiles, blocks)) if tiles else 1
@@ -629,7 +632,6 @@ def launch(
         return tuple([0 if t is None or t.dim() == 0 else t.stride(-1) for t in given])
 
     noted = call.kind == "contrastive" or divisor.on_empty == "error"
-    wide = call.compute == torch.float64
     with on(vectors[0]):
         pairwise_kernel[(programs,)](
             *pointers,
@@ -660,7 +662,7 @@ def launch(
             SWAP=numbers.swap,
             SQUARED=numbers.squared and call.kind == "triplet_margin",
             NORMALIZE=numbers.normalize,
-            WIDE=wide or numbers.normalize,
+            WIDE=wide,
             LOSS=number_of(call.loss) if noted else 0,
             LONG=n + rows >= 2**31,
             STORED=into is not None,
@@ -669,7 +671,7 @@ def launch(
             ROWS=rows,
             BLOCK=block,
             ONCE=once,
-            num_warps=max(1, min(16, rows * block // 256)),
+            num_warps=rows * block // (256 >> wide) if once else 4,
         )
         if partials is not None and value is not None:
             finish(call.loss, partials, divisor, value)
