@@ -5,16 +5,18 @@ import gc
 import json
 import math
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from lossmith.bench import BadRequest, Record, Request, Row, Task, measure, paired
+from lossmith.bench import BadRequest, Record, Request, Row, Task, measure, paired, request
 from lossmith.bench.bandwidth import copied, copy, size_of
 from lossmith.bench.memory import peak_growth
 from lossmith.bench.paired import Rounds, Spread
+from lossmith.bench.peers import PEERS, Peer
 from lossmith.bench.readme import readme_block, updated
 from lossmith.bench.steps import VARIANTS, step
 from lossmith.bench.summary import groups, memory
@@ -74,6 +76,29 @@ def test_garbage_collection_is_as_it_was() -> None:
     with pytest.raises(ZeroDivisionError):
         paired.run([lambda: 1 / 0], 0.0, CPU)
     assert gc.isenabled()
+
+
+def test_a_gpu_is_timed_by_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time between two events of its stream, with nothing in it before."""
+    happened: list[str] = []
+
+    class Event:
+        def __init__(self, device: torch.device, enable_timing: bool) -> None:
+            assert device.type == "cuda" and enable_timing
+
+        def record(self) -> None:
+            happened.append("event")
+
+        def synchronize(self) -> None:
+            happened.append("wait")
+
+        def elapsed_time(self, end: "Event") -> float:
+            return 6.0
+
+    monkeypatch.setattr(torch, "Event", Event)
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: happened.append("idle"))
+    assert paired._block(lambda: happened.append("step"), 2, torch.device("cuda", 0)) == pytest.approx(3e-3)
+    assert happened == ["idle", "event", "step", "step", "event", "wait"]
 
 
 # ----- memory and bandwidth -----
@@ -269,6 +294,57 @@ def test_what_cannot_be_measured_is_said(case: str) -> None:
 def test_without_a_gpu_cuda_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"no CUDA device here: torch .* finds none; write --device cpu"):
         Request.of(device="cuda")
+
+
+@pytest.fixture
+def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if there were one, until something runs on it."""
+    monkeypatch.setattr(request, "device_named", torch.device)
+    monkeypatch.setattr(request, "_fits", lambda *_: None)
+
+
+def test_a_gpu_is_measured_beyond_its_caches(a_gpu: None) -> None:
+    assert "64M" in {task.workload.size for task in Request.of(device="cuda").tasks}
+    assert "64M" not in {task.workload.size for task in Request.of().tasks}
+
+
+def test_other_libraries_are_measured_on_a_gpu_where_they_are_installed(
+    a_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadRequest, match="Liger runs on a GPU alone; write --device cuda"):
+        Request.of(against=["liger"])
+    monkeypatch.setattr(Peer, "installed", False)
+    with pytest.raises(BadRequest, match="quack is not installed; install it with: pip install quack-kernels"):
+        Request.of(against=["quack"], device="cuda")
+    monkeypatch.setattr(Peer, "installed", True)
+    asked = Request.of(sizes=["64M"], against=["liger"], device="cuda")
+    assert [task.workload.case.name for task in asked.tasks] == [
+        "kl_div",
+        "cross_entropy",
+        "cross_entropy (smoothed)",
+    ]
+    with pytest.raises(BadRequest, match="nothing to measure: quack has cross_entropy, and no other of the losses"):
+        Request.of(["mse"], ["1M"], ["quack"], device="cuda")
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_another_librarys_loss_is_one_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it gives: losses of rows, or a tuple of these with others."""
+    peer = PEERS[name]
+    module = types.ModuleType(peer.module)
+    for given in (
+        lambda x, y, **_: (x * 2).sum(1),
+        lambda x, y, **_: ((x * 2).sum(1), None),
+        lambda x, y, **_: (x * 2).sum(1).mean(),
+    ):
+        for function in peer.losses.values():
+            setattr(module, function, given)
+        monkeypatch.setitem(sys.modules, peer.module, module)
+        for case in CASES:
+            if case.name in peer.losses:
+                args = small(case).inputs(torch.float32, CPU).args
+                rows = args[0].view(-1, 64 if case.layout == "flat" else args[0].shape[1])
+                torch.testing.assert_close(peer.loss(case)(*args), 2 * rows.sum(1).mean())
 
 
 # ----- measuring -----

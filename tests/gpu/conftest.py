@@ -6,13 +6,14 @@ import os
 os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 import importlib.util
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
 import pytest
 
-from kernels import poisoned_memory
+from kernels import everything, poisoned_memory
 from lossmith import backend
 
 from .interpreter import Interpreter, round_to_bfloat16
@@ -21,6 +22,8 @@ if backend.INTERPRETED:
     round_to_bfloat16()
 
 INTERPRETER = pytest.StashKey[Interpreter]()
+SAMPLE = 12
+"""Interpreted kernels are slow: one in so many cases is enough for a sample."""
 
 
 def on_gpu(config: pytest.Config) -> bool:
@@ -29,16 +32,31 @@ def on_gpu(config: pytest.Config) -> bool:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """With `-m gpu` a test that asks for a device needs a GPU."""
-    if "device" in getattr(item, "fixturenames", ()) and on_gpu(item.config):
+    if asks_for_device(item) and on_gpu(item.config):
         item.add_marker("gpu")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the cases that are interpreted leave a sample, unless all are asked for or some are picked with -m."""
+    if everything() or config.getoption("-m"):
+        return
+    kept, left = [], []
+    for item in items:
+        of_case = asks_for_device(item) and "case" in getattr(getattr(item, "callspec", None), "params", {})
+        (left if of_case and zlib.crc32(item.nodeid.encode()) % SAMPLE else kept).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
+
+
+def asks_for_device(item: pytest.Item) -> bool:
+    return item.path.parent == Path(__file__).parent and "device" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     """Outside of the interpreter's process a test that asks for a device is run in one that has it."""
     config = item.config
-    asks = item.path.parent == Path(__file__).parent and "device" in getattr(item, "fixturenames", ())
-    if not asks or backend.INTERPRETED or on_gpu(config) or not has_triton():
+    if not asks_for_device(item) or backend.INTERPRETED or on_gpu(config) or not has_triton():
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     if INTERPRETER not in config.stash or not config.stash[INTERPRETER].alive:

@@ -72,7 +72,9 @@ def sound(found: Binary, target: str) -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_kernel_spills_or_drops_nan(loss, target):
     every = [*calls_of(loss)]
-    for function, arguments, leaves, keywords in every if everything() else random.Random(loss).sample(every, 3):
+    for function, arguments, leaves, keywords in (
+        every if everything() else random.Random(f"{loss} {target}").sample(every, 1)
+    ):
         for found in binaries(target, function, arguments, leaves, **keywords):
             sound(found, target)
 

@@ -11,6 +11,7 @@ from . import paired
 from .bandwidth import copied, copy, size_of
 from .memory import peak_growth
 from .paired import Spread, Step
+from .peers import PEERS
 from .request import Request, Task
 from .steps import forget, step
 from .workloads import Inputs
@@ -88,7 +89,8 @@ def _measure(task: Task, request: Request) -> Row:
     inputs = task.workload.inputs(request.dtype, device, target=task.variant == "target")
     theirs, ours = _steps(task, inputs)
     first: list[float] = []
-    for who, call in (("lossmith" if case.labels else "torch", theirs), ("lossmith", ours)):
+    opponent = "lossmith" if case.labels else PEERS[task.against].title if task.against in PEERS else "torch"
+    for who, call in ((opponent, theirs), ("lossmith", ours)):
         try:
             with recorded() as dispatched:
                 first.append(paired.first_call(call, device))
@@ -131,6 +133,8 @@ def _measure(task: Task, request: Request) -> Row:
 
 def _steps(task: Task, inputs: Inputs) -> tuple[Step, Step]:
     theirs, ours = task.workload.theirs, task.workload.ours
+    if task.against in PEERS:
+        theirs = PEERS[task.against].loss(task.workload.case)
     both = task.variant == "compile"
     if both or task.against == "compile":
         theirs = torch.compile(theirs, dynamic=False)

@@ -80,12 +80,17 @@ def _warmed(step: Step, device: torch.device) -> float:
 
 
 def _block(step: Step, calls: int, device: torch.device) -> float:
-    """Seconds of one call, from so many in a row."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
+    """Seconds of one call, from so many in a row; on a GPU by its own clock, from an idle device to the last kernel."""
+    if device.type == "cpu":
+        began = time.perf_counter()
+        for _ in range(calls):
+            step()
+        return (time.perf_counter() - began) / calls
+    start, end = (torch.Event(device, enable_timing=True) for _ in range(2))
+    torch.accelerator.synchronize(device)
+    start.record()
     for _ in range(calls):
         step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return (time.perf_counter() - start) / calls
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3 / calls

@@ -10,6 +10,7 @@ from typing import Self
 import torch
 
 from ..losses import all_losses
+from .peers import PEERS
 from .steps import VARIANTS
 from .workloads import CASES, SHAPES, SIZES, Workload, elements_of, size_name, workloads
 
@@ -17,7 +18,10 @@ AGAINST = {
     "eager": "torch.nn, eager",
     "compile": "torch.nn inside torch.compile",
     "labels": "probabilities, both lossmith",
+    **{name: peer.title for name, peer in PEERS.items()},
 }
+LARGE = "64M"
+"""What a GPU is measured at besides: less fits into its caches."""
 PICTURES = (".png", ".svg", ".pdf")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -72,11 +76,14 @@ class Request:
     ) -> Self:
         """From names; nothing named means every loss and size, against eager and labels, plain."""
         names = _case_names(losses)
-        wanted_sizes = [_size(size) for size in sizes] or [*SIZES, *SHAPES]
+        where = device_named(device)
+        usual = SIZES if where.type == "cpu" else (*SIZES, LARGE)
+        wanted_sizes = [_size(size) for size in sizes] or [*usual, *SHAPES]
         opponents = [_one("opponent", name, list(AGAINST)) for name in against] or ["eager", "labels"]
         wanted_variants = [_one("variant", name, list(VARIANTS)) for name in variants] or ["plain"]
+        for opponent in opponents:
+            _there(opponent, where)
         element = getattr(torch, _one("dtype", dtype, DTYPES))
-        where = device_named(device)
         tasks = tuple(
             Task(workload, opponent, variant)
             for size in dict.fromkeys(wanted_sizes)
@@ -88,7 +95,7 @@ class Request:
         # both compiled is one measurement, whatever plain calls are measured against
         tasks = tuple(dict.fromkeys(_as_compiled(task) for task in tasks))
         if not tasks:
-            raise BadRequest(_nothing(names, wanted_sizes, wanted_variants))
+            raise BadRequest(_nothing(names, wanted_sizes, wanted_variants, opponents))
         _fits(tasks, element, where)
         return cls(tasks, element, where, seconds)
 
@@ -100,7 +107,7 @@ class Request:
 
 def _goes(workload: Workload, opponent: str, variant: str) -> bool:
     case = workload.case
-    if case.labels != (opponent == "labels"):
+    if case.labels != (opponent == "labels") or (opponent in PEERS and case.name not in PEERS[opponent].losses):
         return False
     return variant != "target" or case.target is not None
 
@@ -109,6 +116,15 @@ def _as_compiled(task: Task) -> Task:
     if task.variant == "compile" and task.against == "eager":
         return Task(task.workload, "compile", task.variant)
     return task
+
+
+def _there(opponent: str, device: torch.device) -> None:
+    """Refuses a library that is not installed, or does not run where it is asked for."""
+    peer = PEERS.get(opponent)
+    if peer and device.type == "cpu":
+        raise BadRequest(f"{peer.title} runs on a GPU alone; write --device cuda")
+    if peer and not peer.installed:
+        raise BadRequest(f"{peer.title} is not installed; install it with: pip install {peer.package}")
 
 
 def _case_names(losses: Sequence[str]) -> set[str]:
@@ -162,7 +178,7 @@ def device_named(name: str) -> torch.device:
     return torch.device("cuda", int(index or 0))
 
 
-def _nothing(names: set[str], sizes: Sequence[str], variants: Sequence[str]) -> str:
+def _nothing(names: set[str], sizes: Sequence[str], variants: Sequence[str], opponents: Sequence[str]) -> str:
     """Why no task is left."""
     who = ", ".join(sorted(names))
     there = [size for size in (*SIZES, *SHAPES) if names & {workload.case.name for workload in workloads(size)}]
@@ -170,7 +186,10 @@ def _nothing(names: set[str], sizes: Sequence[str], variants: Sequence[str]) -> 
         return f"nothing to measure: {who} at {', '.join(sizes)}; write --size {','.join(there)}"
     if "target" in variants:
         return f"nothing to measure: the target of {who} takes no gradient; leave out --variant target"
-    return f"nothing to measure: {who} has no other form of target; leave out --against labels"
+    if "labels" in opponents:
+        return f"nothing to measure: {who} has no other form of target; leave out --against labels"
+    has = sorted({name for opponent in opponents for name in PEERS[opponent].losses})
+    return f"nothing to measure: {', '.join(opponents)} has {', '.join(has)}, and no other of the losses here"
 
 
 def _fits(tasks: Iterable[Task], dtype: torch.dtype, device: torch.device) -> None:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .measure import Row
+from .peers import PEERS
 from .request import AGAINST
 from .steps import VARIANTS
 from .summary import Group, memory
@@ -15,8 +16,8 @@ from .summary import Group, memory
 
 def table(group: Group) -> RenderableGroup:
     """One group's rows; what is missing is explained below."""
-    labels = group.against == "labels"
-    theirs, ours = ("probabilities", "labels") if labels else ("torch", "lossmith")
+    theirs = PEERS[group.against].title if group.against in PEERS else "torch"
+    theirs, ours = ("probabilities", "labels") if group.against == "labels" else (theirs, "lossmith")
     explained = [f"{name}: {reason}" for name, reason in group.missing.items()]
     if without := [row.name for row in group.rows if row.backend == "reference"]:
         explained.append(f"without a kernel of lossmith's: {', '.join(without)}")

@@ -33,7 +33,8 @@ def bench(
         typer.Option(
             metavar=LIST,
             help="eager: torch.nn; compile: torch.nn inside torch.compile, lossmith outside; labels: cross_entropy "
-            "with probabilities over itself with labels. Default: eager,labels.",
+            "with probabilities over itself with labels; liger, flag_gems, flash_attn, quack: their cross_entropy on a "
+            "GPU, where they are installed. Default: eager,labels.",
         ),
     ] = None,
     variant: Annotated[
