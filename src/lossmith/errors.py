@@ -11,9 +11,9 @@ from torch import Tensor
 
 from .transfer import Transfer
 
-LABEL, LENGTH, NUMBER, EMPTY, TOTAL = 1, 2, 3, 4, 5
-"""What is noted: a label or a length out of range, a number outside of its domain, a mean of nothing, lengths that do not
-add up to what there is."""
+LABEL, LENGTH, NUMBER, EMPTY, IN_SEQUENCE, TOTAL = 1, 2, 3, 4, 5, 6
+"""What is noted: a label or a length out of range, a number outside of its domain, a mean of nothing, a label of a
+sequence out of range, lengths that do not add up to what there is."""
 
 SIZE = 5
 """A note is its kind (0 for none), the loss's number, the row, what was found there, and what bounds it."""
@@ -96,6 +96,16 @@ def raise_noted(note: list[int]) -> NoReturn:
     if kind == LENGTH:
         raise RuntimeError(
             f"{name}: a length of sample {row} is {value}, expected 0 to {bound}; its loss was NaN and its gradient 0"
+        )
+    if kind == IN_SEQUENCE:
+        advice = (
+            f"Give the input at least {value + 1} classes, or correct the label"
+            if value >= 0
+            else f"If it is padding, target_lengths[{row}] must leave it out"
+        )
+        raise IndexError(
+            f"{name}: label {value} of sample {row} is out of range: expected 0 to {bound - 1} for {bound} classes; "
+            f"its loss was NaN and its gradient 0. {advice}"
         )
     if kind == TOTAL:
         raise RuntimeError(

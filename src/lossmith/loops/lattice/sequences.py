@@ -23,8 +23,6 @@ class GivenSequences(NamedTuple):
     """How many labels each sample has: (N), any integer dtype."""
     mask: Tensor | None
     """False where a sample does not count: (N)."""
-    listed: bool
-    """Whether the lengths of both kinds came as sequences of ints."""
 
     @property
     def readable(self) -> bool:
@@ -38,11 +36,12 @@ class GivenSequences(NamedTuple):
 
     def on(self, device: torch.device, loss: str, size: int) -> "GivenSequences":
         """The same on a device, without waiting for it; lengths that the host has are checked for `size` frames."""
-        if (self.listed or self.frames.device != device) and self.lengths_readable:
+        if self.lengths_readable:
             _check_lengths(loss, self, size)
         targets = self.targets if _is_integral(self.targets) else self.targets.to(torch.int64)
-        tensors = [None if t is None else t.to(device, non_blocking=True) for t in (targets, *self[1:4])]
-        return GivenSequences(*tensors, self.listed)  # type: ignore[arg-type]
+        frames, lengths = (t.to(device, non_blocking=True) for t in (self.frames, self.lengths))
+        mask = None if self.mask is None else self.mask.to(device, non_blocking=True)
+        return GivenSequences(targets.to(device, non_blocking=True), frames, lengths, mask)
 
 
 class LabelSequences(NamedTuple):
@@ -73,7 +72,6 @@ def given_sequences(
         _lengths(loss, "input_lengths", input_lengths, samples),
         _lengths(loss, "target_lengths", target_lengths, samples),
         mask,
-        not isinstance(input_lengths, Tensor) and not isinstance(target_lengths, Tensor),
     )
 
 
@@ -176,7 +174,7 @@ def _check_lengths(loss: str, given: GivenSequences, size: int) -> tuple[int, bo
 
     Returns the greatest length of a target, and whether all frames of all samples count.
     """
-    targets, frames, lengths, mask, _ = given
+    targets, frames, lengths, mask = given
     concatenated = targets.dim() == 1
     counts = [True] * len(frames) if mask is None else mask.tolist()
     longest = 0

@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import kernels
+from ...backend import TRITON, kernels
 from ...native import core
 from ...reduction import Reduction, divisor_of, wants_gradient
-from ..fused import Steps, empty_number, fused, summed, widened
+from ..fused import Steps, empty_number, fused, fused_on_device, summed, widened
+
+if TYPE_CHECKING:
+    from ..triton import Divisor
+    from .triton import Sorted
 
 
 def transport(
@@ -37,7 +41,8 @@ def transport(
     if not torch.compiler.is_compiling():
         factors: tuple[Tensor, ...] = () if how.sample_weight is None else (how.sample_weight,)
         masks: tuple[Tensor, ...] = () if how.mask is None else (how.mask,)
-        if kernels(loss, (*points, *given, *factors, *masks)):
+        found = kernels(loss, (*points, *given, *factors, *masks))
+        if found:
             compute, result = dtypes
             checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
             checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
@@ -45,18 +50,23 @@ def transport(
             if directions is not None:
                 factors, masks = tuple([_of_lines(t) for t in factors]), tuple([_of_lines(t) for t in masks])
             weighed = (weights[0] is not None, weights[1] is not None)
-            call = _Call(steps, outside, p, rows, compute, result, weighed, masked=bool(masks))
+            call = _Call(loss, steps, outside, p, rows, compute, result, weighed, masked=bool(masks))
             in_torch = bare or wants_gradient(how) or (directions is not None and how.reduction == "none")
+            run, divide = fused, divisor_of
+            if found == TRITON:
+                from ..triton import divisor_on_device
+
+                run, divide, in_torch = fused_on_device, divisor_on_device, in_torch or not rows.numel()
             if how.reduction == "sum":
                 call.divisor = float(directions or 1)
             elif how.reduction != "none" and not in_torch:
-                call.divisor = (directions or 1) * divisor_of(how, shape, wide=compute == torch.float64)
+                call.divisor = divide(how, shape, wide=compute == torch.float64) * (directions or 1)
                 in_torch = call.divisor == 0
             if not in_torch:
                 call.factors = len(factors)
-                return fused(call, (*points, *given, *factors, *masks))
+                return run(call, (*points, *given, *factors, *masks))
             call.divisor, call.result, call.bare = 0.0, compute, True
-            return steps.finish(fused(call, (*widened(points), *widened(given), *masks)))
+            return steps.finish(run(call, (*widened(points), *widened(given), *masks)))
     return steps.finish(steps.of(*points, *weights))
 
 
@@ -83,6 +93,7 @@ def _as_numbers(tensor: Tensor, shape: torch.Size) -> Tensor:
 class _Call:
     """One call of the kernel. Its tensors are both points, the weights that are given, the factors and the mask."""
 
+    loss: str
     steps: Steps
     outside: Callable[[Sequence[Tensor | None]], object]
     p: float
@@ -90,11 +101,13 @@ class _Call:
     compute: torch.dtype
     result: torch.dtype
     weighed: tuple[bool, bool]
-    divisor: float = 0.0
+    divisor: "float | Divisor" = 0.0
     factors: int = 0
     masked: bool = False
     bare: bool = False
     """Whether weighing and reducing are left to torch."""
+    order: "list[Sorted] | None" = None
+    """Both distributions in order, once a GPU has sorted them."""
 
     @property
     def reduced(self) -> bool:
@@ -148,6 +161,17 @@ class _Call:
                 place = summed(place.reshape(*self.shape, place.shape[-1]), tensors[i])
             gradients[i] = place
         return value if value.dim() == 0 else value.reshape(self.shape), gradients
+
+    def launch(
+        self,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+        into: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        from .triton import launch
+
+        return launch(self, tensors, wanted, upstream, into)
 
     def room(self, tensor: Tensor) -> Tensor:
         """For the gradient in a tensor, one distribution a row; of what is repeated, in the dtype of the arithmetic."""

@@ -19,8 +19,9 @@ import torch
 import triton
 from torch import Tensor
 
+from ....backend import HALVES
 from ....errors import note_on, number_of
-from ...triton import Divisor, finish, on
+from ...triton import Divisor, finish, on, rescale
 from .gradient import gradient_kernel
 from .softmax import normalise_kernel
 from .sweep import SEGMENT, sweep_kernel
@@ -48,6 +49,10 @@ def launch(
     concatenated = targets.dim() == 1
     most = targets.shape[-1]
     first = upstream is None
+    again = upstream is not None and call.reduced and scores.dtype not in HALVES
+    if again and into is not None and upstream is not None:
+        rescale(into, upstream)
+        return None, [*into]
     stored = into is not None
     gradient = None
     if wanted[0]:
@@ -147,7 +152,7 @@ def launch(
                 targets,
                 weight,
                 lengths,
-                upstream,
+                None if again else upstream,
                 tops,
                 logs,
                 states,
@@ -179,6 +184,8 @@ def launch(
                 ACROSS=across,
                 num_warps=_warps(max(block, across)),
             )
+    if again and upstream is not None:  # a later backward goes through the same steps as the first, for the same bits
+        rescale((gradient,), upstream)
     if value is not None and not call.reduced and call.shape is not None:
         value = value.reshape(call.shape)
     return value, [gradient, *[None] * (len(tensors) - 1)]

@@ -6,7 +6,7 @@
 import triton
 import triton.language as tl
 
-from ...triton import gradient_scale, unless_one
+from ...triton import gradient_scale, rounded, unless_one
 from .numbers import INFINITY, power_of_two, times
 from .softmax import probability
 from .states import follow, into_states, labels_at, load_states, multiply_and_store, of_frame, score_at, store_states
@@ -157,7 +157,7 @@ def gradient_kernel(
                 if logs is not None:
                     slope = probability(at + c.to(tl.int64) * strides[2], c < classes, top, log, spoiled, WIDE) * factor
                 place = to + c.to(tl.int64) * gradient_strides[2]
-                tl.store(place, slope.to(gradient.dtype.element_ty), c < classes)
+                tl.store(place, rounded(slope, gradient), c < classes)
             tl.debug_barrier()
             carried = tl.zeros((), tl.float64)
             of_class = tl.full((), -1, tl.int32)
@@ -178,7 +178,7 @@ def gradient_kernel(
                 if logs is not None:
                     slope += probability(at + own.to(tl.int64) * strides[2], ends, top, log, spoiled, WIDE)
                 place = to + own.to(tl.int64) * gradient_strides[2]
-                tl.store(place, (slope * factor).to(gradient.dtype.element_ty), ends)
+                tl.store(place, rounded(slope * factor, gradient), ends)
                 is_last = p == start + BLOCK - 1
                 carried = tl.sum(tl.where(is_last, share, 0.0))
                 of_class = tl.sum(tl.where(is_last, own, 0))

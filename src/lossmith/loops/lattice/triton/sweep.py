@@ -6,8 +6,8 @@
 import triton
 import triton.language as tl
 
-from ....errors import LABEL, LENGTH, TOTAL
-from ...triton import take_note, unless_one
+from ....errors import IN_SEQUENCE, LENGTH, TOTAL
+from ...triton import rounded, take_note, unless_one
 from .numbers import INFINITY, LN2, plus
 from .states import begin_states, follow, labels_at, load_states, of_frame, score_at
 
@@ -16,7 +16,7 @@ SEGMENT = tl.constexpr(16)
 COMPARED = tl.constexpr(16)
 """With how many columns others are compared at a time."""
 
-LABEL_OUTSIDE, LENGTH_OUTSIDE, TOTAL_DIFFERS = tl.constexpr(LABEL), tl.constexpr(LENGTH), tl.constexpr(TOTAL)
+LABEL_OUTSIDE, LENGTH_OUTSIDE, TOTAL_DIFFERS = tl.constexpr(IN_SEQUENCE), tl.constexpr(LENGTH), tl.constexpr(TOTAL)
 
 
 @triton.jit
@@ -227,6 +227,6 @@ def sweep_kernel(
             loss = loss * tl.load(weight + n * weight_stride).to(tl.float64)
             loss = tl.where(counts == 0, 0.0, loss)
         if value is not None:
-            tl.store(value + n, loss.to(value.dtype.element_ty))
+            tl.store(value + n, rounded(loss, value))
         if partials is not None:
             tl.store(partials + n, loss)
