@@ -78,8 +78,9 @@ def binary(compiled: Any) -> Binary:
     asm = compiled.asm
     if "ptx" in asm:
         return Binary(compiled.name, asm["ptx"], _local_memory(asm["cubin"]))
-    sizes = re.findall(r"\.(?:private_segment_fixed_size|[sv]gpr_spill_count): +(\d+)", asm["amdgcn"])
-    assert len(sizes) == 3, "AMD's metadata have another form"
+    # scalar registers that are spilled go to lanes of a vector register, not to memory
+    sizes = re.findall(r"\.(?:private_segment_fixed_size|vgpr_spill_count): +(\d+)", asm["amdgcn"])
+    assert len(sizes) == 2, "AMD's metadata have another form"
     return Binary(compiled.name, asm["amdgcn"], sum(map(int, sizes)))
 
 

@@ -181,7 +181,9 @@ def distillation_kernel(
     target_gradient_step: tl.tensor,
     ignored: tl.int64,
     coldness: tl.float64,
-    alpha: tl.float64,
+    soft: tl.float64,
+    soft_slope: tl.float64,
+    hard: tl.float64,
     beta: tl.float64,
     DIVERGENCE: tl.constexpr,
     SOFT: tl.constexpr,
@@ -198,15 +200,13 @@ def distillation_kernel(
     """Of each row alpha T^2 times the divergence, and (1 - alpha) w_y times the student's surprisal at its label.
 
     mask, weight, gradient, target_gradient, labels, upstream: a pointer, or None. value: where each loss goes, or None;
-    partials: where this program's sum goes, or None. coldness: 1 / T. SOFT, HARD: which of the two terms there are.
-    WHOLE: a row is in one tile; else it is read for sums of exponentials, for the divergence, and for the gradients.
+    partials: where this program's sum goes, or None. coldness: 1 / T. soft, hard: the factors of both terms, of which
+    there are SOFT and HARD; soft_slope: alpha T. WHOLE: a row is in one tile; else it is read for sums of exponentials,
+    for the divergence, and for the gradients.
     """
     dtype: tl.constexpr = tl.float64 if WIDE else tl.float32
     scale = gradient_scale(number, sums, n_sums, upstream, ON_EMPTY).to(dtype)
     cold = as_number(coldness, tl.float64)
-    soft = as_number(alpha, tl.float64) / cold
-    hardness = (1.0 - as_number(alpha, tl.float64)).to(dtype)
-    soft_value = soft / cold
     colder = cold.to(dtype)
     mixed = as_number(beta, dtype)
     sum_of_losses = tl.zeros((), tl.float64)
@@ -284,14 +284,14 @@ def distillation_kernel(
                 loss += wide_sum(term)
                 pulls += wide_sum(pull)
                 pulls_taught += wide_sum(pull_taught)
-        loss = loss * soft_value if SOFT else tl.zeros_like(loss)
+        loss = loss * as_number(soft, tl.float64) if SOFT else tl.zeros_like(loss)
         centre, centre_taught = pulls.to(dtype)[:, None] * share, pulls_taught.to(dtype)[:, None] * share_taught
         upstream_factor = factor * scale
-        slope = tl.where(used, soft.to(dtype) * upstream_factor, 0.0)[:, None]
+        slope = tl.where(used, as_number(soft_slope, dtype) * upstream_factor, 0.0)[:, None]
         on_label = tl.zeros((ROWS, 1), dtype)
         hard_slope = on_label
         if HARD:
-            of_label = tl.zeros((ROWS,), dtype) + hardness
+            of_label = tl.zeros((ROWS,), dtype) + as_number(hard, dtype)
             if weight is not None:
                 of_label *= tl.load(weight + label * weight_stride, used, 0).to(dtype)
             lead = tl.load(at + label * input_step, used, 0).to(dtype) - greatest
@@ -350,7 +350,7 @@ def launch(
     rows, how = Rows(call, parts, wanted, upstream, into), call.distillation
     assert how is not None
     # what is known of each row takes many registers where a thread has several rows
-    long = rows.step(parts.input) == 1 and rows.classes > 512
+    long = not rows.across and rows.classes > 512
     tile = Tile.of(rows, 2048, 8) if long else Tile.of(rows, 1024, 4)
     of_target = rows.gradients[1]
     return rows.run(
@@ -364,7 +364,9 @@ def launch(
         rows.step(of_target),
         -1 if call.ignore_index is None else call.ignore_index,
         1 / how.temperature,
-        how.alpha,
+        how.alpha * how.temperature**2,
+        how.alpha * how.temperature,
+        1 - how.alpha,
         how.beta,
         DIVERGENCE=how.divergence,
         SOFT=how.alpha > 0,
