@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...backend import HALVES
 from ...errors import NUMBER, note_on, number_of
-from ...formula.vocabularies.triton import sign
+from ...formula.vocabularies.triton import maximum, sign
 from ..fused import summed
 from ..triton import (
     Divisor,
@@ -49,11 +49,6 @@ NUMBER_OUTSIDE = tl.constexpr(NUMBER)
 def add_of_one(a: tl.tensor, a_place: tl.tensor, b: tl.tensor, b_place: tl.tensor) -> tl.tensor:
     """Of two neighbouring runs: the sum over what has the last one's place."""
     return b + tl.where(a_place == b_place, a, 0.0), b_place
-
-
-@triton.jit
-def greater(a: tl.tensor, b: tl.tensor) -> tl.tensor:
-    return tl.where(a > b, a, b)
 
 
 @triton.jit
@@ -89,10 +84,10 @@ def ends_kernel(
         total = before + tl.cumsum(weight)
         before += tl.sum(weight)
         # a point without mass ends where the one before it does, however the sums were rounded
-        total = tl.associative_scan(tl.where(weight > 0.0, total, 0.0), 0, greater)
-        total = tl.where(total > end, total, end)
+        total = tl.associative_scan(tl.where(weight > 0.0, total, 0.0), 0, maximum)
+        total = maximum(total, end)
         tl.store(ends + i, total, inside)
-        end = tl.max(total)
+        end = tl.reduce(total, 0, maximum)
     right = tl.where(wrong == 0, tl.where(end > 0.0, tl.where(end < INFINITY, 1, 0), 0), 0)
     tl.store(valid, right)
 

@@ -6,6 +6,7 @@
 import triton
 import triton.language as tl
 
+from ....formula.vocabularies.triton import maximum
 from ...triton import gradient_scale, rounded, unless_one
 from .numbers import INFINITY, power_of_two, times
 from .softmax import probability
@@ -17,7 +18,7 @@ from .sweep import SEGMENT
 def share_of(used: tl.tensor, width: tl.tensor, j: tl.tensor, inside: tl.tensor, greatest: tl.tensor) -> tl.tensor:
     m, e = load_states(used, width, j, inside)
     power = e - greatest
-    return tl.where(power > -1022.0, m * power_of_two(tl.where(power > -1022.0, power, -1022.0)), 0.0)
+    return tl.where(power > -1022.0, m * power_of_two(maximum(power, -1022.0)), 0.0)
 
 
 @triton.jit
@@ -137,7 +138,8 @@ def gradient_kernel(
                 greatest = tl.where(e > greatest, e, greatest)
             tl.debug_barrier()
             # compared by a softmax, so that they sum to 1 whatever was rounded before
-            greatest = tl.max(greatest)
+            greatest = tl.reduce(greatest, 0, maximum)
+            greatest = tl.where(greatest == -INFINITY, 0.0, greatest)
             blanks = tl.zeros((BLOCK,), tl.float64)
             others = tl.zeros((BLOCK,), tl.float64)
             for start in range(0, labels + 1, BLOCK):

@@ -6,6 +6,8 @@
 import triton
 import triton.language as tl
 
+from ....formula.vocabularies.triton import maximum
+
 INFINITY = tl.constexpr(float("inf"))
 LN2, INVERSE_LN2 = tl.constexpr(0.6931471805599453), tl.constexpr(1.4426950408889634)
 # ln 2 in two parts, the first of them so short that its products with whole numbers are exact
@@ -23,10 +25,12 @@ def power_of_two(n: tl.tensor) -> tl.tensor:
 
 @triton.jit
 def plus(a_m: tl.tensor, a_e: tl.tensor, b_m: tl.tensor, b_e: tl.tensor) -> tl.tensor:
-    """A sum. What is 2^-200 of the other is lost beside it; the bound also takes the NaN of inf - inf."""
+    """A sum. What is 2^-200 of the other is lost beside it."""
     e = tl.where(a_e > b_e, a_e, b_e)
-    of_a, of_b = a_e - e, b_e - e
-    m = a_m * power_of_two(tl.where(of_a > LOST, of_a, LOST)) + b_m * power_of_two(tl.where(of_b > LOST, of_b, LOST))
+    # of two that are 0 the difference of the exponents would be NaN
+    of_a = maximum(tl.where(a_e == e, 0.0, a_e - e), LOST)
+    of_b = maximum(tl.where(b_e == e, 0.0, b_e - e), LOST)
+    m = a_m * power_of_two(of_a) + b_m * power_of_two(of_b)
     return m, e
 
 

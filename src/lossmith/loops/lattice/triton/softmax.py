@@ -45,7 +45,7 @@ def normalise_kernel(
         c = start + tl.arange(0, BLOCK)
         inside = active[:, None] & (c < classes)[None, :]
         x = tl.load(place[:, None] + c.to(tl.int64)[None, :] * strides[2], inside, -INFINITY).to(dtype)
-        higher = maximum(top, tl.max(x, 1))
+        higher = maximum(top, tl.reduce(x, 1, maximum))
         shift = tl.where(higher == -INFINITY, 0.0, higher)
         total = total * exp(top - shift) + tl.sum(exp(x - shift[:, None]), 1)
         top = higher
