@@ -120,7 +120,8 @@ def rowwise(
         if found:
             call = _Call(kind, dim, steps, dtypes, ignore_index, smoothing, gamma, margin, power, weight is not None)
             call.masked, call.distillation = how.mask is not None, distillation
-            run, in_torch = fused, False
+            run: Callable[[_Call, Sequence[Tensor]], Tensor] = fused
+            in_torch = False
             if found == TRITON:
                 call.on_device, call.loss, call.focus, call.on_empty = True, loss, focus, how.on_empty
                 run, in_torch = fused_on_device, input.numel() == 0
