@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import dtypes, dtypes_of, kernels
+from ...backend import INTERPRETED, TRITON, dtypes, dtypes_of, kernels
 from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, reduce, wants_gradient
-from ..fused import empty_number, fused, widened
+from ..fused import empty_number, fused, fused_on_device, widened
 from .regions import (
     Activation,
     Aims,
@@ -21,6 +22,9 @@ from .regions import (
     losses_of,
     read_aims,
 )
+
+if TYPE_CHECKING:
+    from ..triton import Divisor
 
 _ACTIVATIONS: dict[Activation, int] = {None: 0, "sigmoid": 1, "softmax": 2}
 _NUMBER, _REGIONS, _CLASS_WEIGHTS = range(3)  # what a kernel's sum is divided by
@@ -72,16 +76,18 @@ def overlap(
             unfit = "the class weights want a gradient"
         elif not input.shape[dim]:
             unfit = "there are no classes"
-        if kernels(loss, (input, target, *given), unfit, 0 if given else alike):
+        found = kernels(loss, (input, target, *given), unfit, 0 if given else alike)
+        if found:
+            run = fused_on_device if found == TRITON else fused
             call = _Call(loss, formula, of, how, shape, (compute, result), (*[t is not None for t in extras],))
             in_torch = wants_gradient(how)
             if how.reduction == "sum":
                 call.divisor = 1.0
             elif how.reduction != "none" and not in_torch:
-                call.count()
+                call.count(found == TRITON)
             if not in_torch:
                 try:
-                    return fused(call, (input, target, *given))
+                    return run(call, (input, target, *given))
                 except _NothingCounts:
                     pass
             # the kernel gives unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
@@ -91,7 +97,7 @@ def overlap(
             # float64, for nothing is lost by one more rounding
             call.dtypes = (compute, torch.float64)
             aims = read_aims(loss, input, target, of, how, element_mask, compute)
-            values = fused(call, (*widened((input, target)), *kept))
+            values = run(call, (*widened((input, target)), *kept))
             return call.finish(values, aims, weight, result, weighted=True)
     call = _Call(loss, formula, of, how, shape, (compute, result))
     aims = read_aims(loss, input, target, of, how, element_mask, compute)
@@ -99,7 +105,7 @@ def overlap(
 
 
 class _NothingCounts(Exception):
-    """The mean's denominator is 0."""
+    """The mean's denominator is 0, as a kernel of the CPU found."""
 
 
 @dataclass(slots=True)
@@ -118,14 +124,26 @@ class _Call:
     divisor: float = 0.0
     bare: bool = False
     """Whether weighing and reducing are left to torch; the class weights are inside."""
+    normalizer: Tensor | None = None
+    """What the sum is divided by, if that is on a GPU."""
+    judged: "tuple[Tensor, Divisor] | None" = None
+    """The slopes of regions that forward found on a GPU, and what the result was divided by."""
 
     @property
     def reduced(self) -> bool:
         return self.counting != _NUMBER or self.divisor != 0
 
-    def count(self) -> None:
+    @property
+    def counted(self) -> str:
+        """What the sum is divided by, in words."""
+        return ("number", "regions", "class weights")[self.counting]
+
+    def count(self, on_device: bool) -> None:
         """Settles what the sum is divided by."""
         normalizer = self.how.normalizer
+        if on_device and isinstance(normalizer, Tensor) and (INTERPRETED or normalizer.device.type != "cpu"):
+            self.normalizer, self.divisor = normalizer.detach().reshape(1), 1.0
+            return
         if normalizer is not None and not isinstance(normalizer, str):
             self.divisor = float(normalizer)
             if self.divisor == 0:  # which the kernel takes for none
@@ -190,6 +208,17 @@ class _Call:
         if status == _EMPTY:
             raise _NothingCounts
         return value, gradients + [None] * (len(tensors) - 2)
+
+    def launch(
+        self,
+        tensors: Sequence[Tensor],
+        wanted: Sequence[bool],
+        upstream: Tensor | None = None,
+        into: Sequence[Tensor | None] | None = None,
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        from .triton import launch
+
+        return launch(self, tensors, wanted, upstream)
 
     def finish(
         self, values: Tensor, aims: Aims, weight: Tensor | None, result: torch.dtype, weighted: bool = False
