@@ -17,10 +17,10 @@ import pytest
 from kernels import everything, poisoned_memory
 from lossmith import backend
 
-from .interpreter import Interpreter, round_to_bfloat16
+from .interpreter import Interpreter, interpret_as_a_device
 
 if backend.INTERPRETED:
-    round_to_bfloat16()
+    interpret_as_a_device()
 
 INTERPRETER = pytest.StashKey[Interpreter]()
 SAMPLE = 12

@@ -87,8 +87,10 @@ def _serialized(config: pytest.Config, report: pytest.TestReport) -> dict[str, A
     return data
 
 
-def round_to_bfloat16() -> None:
-    """Makes the interpreter round float32 to bfloat16 as a device does; by itself it truncates."""
+def interpret_as_a_device() -> None:
+    """Mends the interpreter where it is no device: float32 is rounded to bfloat16, and not truncated; min and max drop
+    NaN unless they are asked to keep it, as the interpreter's reductions do too.
+    """
     import triton.language as tl
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
@@ -101,6 +103,8 @@ def round_to_bfloat16() -> None:
         return TensorHandle(rounded.numpy().reshape(source.data.shape), tl.bfloat16)
 
     InterpreterBuilder.cast_impl = rounding
+    InterpreterBuilder.create_minnumf = lambda self, x, y: self.binary_op(x, y, numpy.fmin)
+    InterpreterBuilder.create_maxnumf = lambda self, x, y: self.binary_op(x, y, numpy.fmax)
 
 
 def serve(connection: Connection, root: str) -> None:

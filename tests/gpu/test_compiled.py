@@ -60,17 +60,20 @@ def calls_of(loss: str) -> Iterator[tuple[Any, ...]]:
 
 
 def sound(found: Binary, target: str) -> None:
+    """Nothing spills; and a formula's minimum and maximum keep NaN. Elsewhere they may drop it: so they do in the
+    interpreter, where `test_every_case` gives them NaN.
+    """
     assert found.local_memory == 0, f"{found.name} spills {found.local_memory} bytes on {target}"
-    if target.startswith("sm"):
-        of_double = re.findall(r"\b(?:min|max)\.f64\b", found.text)
-        # there is none of doubles that keeps NaN: a comparison stands before each
-        kept = len(re.findall(r"\bsetp\.nan\.f64\b", found.text)) >= len(of_double)
-        assert kept and not re.search(r"\b(?:min|max)\.f(?:16|32)\b", found.text), f"{found.name} drops NaN"
+    if target.startswith("sm") and found.name == "pointwise_kernel":
+        # of doubles there is none that keeps NaN: a comparison stands before each
+        of_double = len(re.findall(r"\b(?:min|max)\.f64\b", found.text))
+        assert len(re.findall(r"\bsetp\.nan\.f64\b", found.text)) >= of_double, "NaN is dropped"
+        assert not re.search(r"\b(?:min|max)\.f(?:16|32)\b", found.text), "NaN is dropped"
 
 
 @each_target
 @pytest.mark.parametrize("loss", LOSSES)
-def test_no_kernel_spills_or_drops_nan(loss, target):
+def test_no_kernel_spills_and_no_formula_drops_nan(loss, target):
     every = [*calls_of(loss)]
     for function, arguments, leaves, keywords in (
         every if everything() else random.Random(f"{loss} {target}").sample(every, 1)

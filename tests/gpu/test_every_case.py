@@ -189,6 +189,16 @@ def test_borders_of_blocks(case, n, device):
         against_reference(case, arguments, reduction="mean", mask=mask_for(case.shape(arguments)).to(device))
 
 
+@each_case
+def test_numbers_that_are_none(case, device):
+    """In one place of each operand that is differentiated."""
+    arguments = case(5, device=device)
+    for leaf in leaves_of(case):
+        spoiled = arguments[leaf].clone()
+        spoiled.view(-1)[spoiled.numel() // 2] = torch.nan
+        against_reference(case, {**arguments, leaf: spoiled}, reduction="none")
+
+
 # ----- further derivatives -----
 
 
