@@ -127,12 +127,12 @@ def offsets(index: tl.tensor, sizes: tl.tensor, strides: tl.tensor) -> tl.tensor
     place = tl.zeros_like(index).to(tl.int64)
     rest = index
     for back in tl.static_range(len(sizes)):
-        d: tl.constexpr = len(sizes) - 1 - back
+        # an index of its own would be a constexpr that can't be assigned anew
         if back < len(sizes) - 1:
-            place += (rest % sizes[d]).to(tl.int64) * strides[d]
-            rest = rest // sizes[d]
+            place += (rest % sizes[len(sizes) - 1 - back]).to(tl.int64) * strides[len(sizes) - 1 - back]
+            rest = rest // sizes[len(sizes) - 1 - back]
         else:
-            place += rest.to(tl.int64) * strides[d]
+            place += rest.to(tl.int64) * strides[0]
     return place
 
 

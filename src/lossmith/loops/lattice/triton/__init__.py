@@ -180,6 +180,8 @@ def launch(
                 ON_EMPTY=divisor.on_empty,
                 WIDE=scores.dtype == torch.float64,
                 STORED=stored,
+                WHOLE=width <= block,
+                ALL_CLASSES=classes <= across,
                 BLOCK=block,
                 ACROSS=across,
                 num_warps=_warps(max(block, across)),

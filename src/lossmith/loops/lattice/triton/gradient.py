@@ -63,12 +63,15 @@ def gradient_kernel(
     ON_EMPTY: tl.constexpr,
     WIDE: tl.constexpr,
     STORED: tl.constexpr,
+    WHOLE: tl.constexpr,
+    ALL_CLASSES: tl.constexpr,
     BLOCK: tl.constexpr,
     ACROSS: tl.constexpr,
 ) -> None:
     """The gradient in the scores of a segment of a sample's frames, then of the next segment that is this program's.
 
-    upstream: a pointer to the number for the reduced loss (or None), or to the numbers for each sample.
+    upstream: a pointer to the number for the reduced loss (or None), or to the numbers for each sample. WHOLE,
+    ALL_CLASSES: a block holds all states, all classes.
     """
     tasks = unless_one(segments * samples, upstream, STORED)
     frame_size = 4 * width
@@ -102,7 +105,7 @@ def gradient_kernel(
             at = scores + t * strides[0] + n * strides[1]
             top = of_frame(tops, t * samples + n)
             blank_x = score_at(at + blank * strides[2], True, top)
-            for start in range(0, labels + 1, BLOCK):
+            for start in range(0, BLOCK if WHOLE else labels + 1, BLOCK):
                 j = start + tl.arange(0, BLOCK)
                 place, skip = labels_at(first, target_step, j, labels, strides[2])
                 label_x = score_at(at + place, j < labels, top)
@@ -120,7 +123,7 @@ def gradient_kernel(
             top = of_frame(tops, t * samples + n)
             blank_x = score_at(at + blank * strides[2], True, top)
             greatest = tl.full((BLOCK,), -INFINITY, tl.float64)
-            for start in range(0, labels + 1, BLOCK):
+            for start in range(0, BLOCK if WHOLE else labels + 1, BLOCK):
                 j = start + tl.arange(0, BLOCK)
                 inside = j <= labels
                 place, skip = labels_at(last, -target_step, j, labels, strides[2])
@@ -142,7 +145,7 @@ def gradient_kernel(
             greatest = tl.where(greatest == -INFINITY, 0.0, greatest)
             blanks = tl.zeros((BLOCK,), tl.float64)
             others = tl.zeros((BLOCK,), tl.float64)
-            for start in range(0, labels + 1, BLOCK):
+            for start in range(0, BLOCK if WHOLE else labels + 1, BLOCK):
                 j = start + tl.arange(0, BLOCK)
                 blanks += share_of(used, width, j, j <= labels, greatest)
                 others += share_of(used + 2 * width, width, j, j < labels, greatest)
@@ -153,7 +156,7 @@ def gradient_kernel(
 
             to = gradient + t * gradient_strides[0] + n * gradient_strides[1]
             log = of_frame(logs, t * samples + n)
-            for start in range(0, classes, ACROSS):
+            for start in range(0, ACROSS if ALL_CLASSES else classes, ACROSS):
                 c = start + tl.arange(0, ACROSS)
                 slope = tl.zeros((ACROSS,), tl.float64)
                 if logs is not None:
@@ -163,7 +166,7 @@ def gradient_kernel(
             tl.debug_barrier()
             carried = tl.zeros((), tl.float64)
             of_class = tl.full((), -1, tl.int32)
-            for start in range(0, labels + 1, BLOCK):
+            for start in range(0, BLOCK if WHOLE else labels + 1, BLOCK):
                 p = start + tl.arange(0, BLOCK)
                 inside = p <= labels
                 place = order + n * 2 * width + p
@@ -188,7 +191,7 @@ def gradient_kernel(
 
         for t in range(end, stop):
             to = gradient + t * gradient_strides[0] + n * gradient_strides[1]
-            for start in range(0, classes, ACROSS):
+            for start in range(0, ACROSS if ALL_CLASSES else classes, ACROSS):
                 c = start + tl.arange(0, ACROSS)
                 nothing = tl.zeros((ACROSS,), gradient.dtype.element_ty)
                 tl.store(to + c.to(tl.int64) * gradient_strides[2], nothing, c < classes)

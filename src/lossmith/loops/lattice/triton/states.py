@@ -27,9 +27,11 @@ def store_states(
 
 
 @triton.jit
-def begin_states(states: tl.tensor, width: tl.tensor, labels: tl.tensor, BLOCK: tl.constexpr) -> None:
+def begin_states(
+    states: tl.tensor, width: tl.tensor, labels: tl.tensor, WHOLE: tl.constexpr, BLOCK: tl.constexpr
+) -> None:
     """Before the first frame only blank 0 is occupied."""
-    for start in range(0, labels + 1, BLOCK):
+    for start in range(0, BLOCK if WHOLE else labels + 1, BLOCK):
         j = start + tl.arange(0, BLOCK)
         inside = j <= labels
         nothing = tl.zeros((BLOCK,), tl.float64)

@@ -123,10 +123,11 @@ def sweep_kernel(
             take_note(note, noted > fits, one + n, one + total, most_labels, TOTAL_DIFFERS, LOSS)
     used = counts * right
     wrong = tl.zeros((), tl.int32)
-    for start in range(0, count * used, BLOCK):
+    checked = tl.where(used != 0, tl.minimum(count, most), 0)
+    for start in range(0, checked, BLOCK):
         i = start + tl.arange(0, BLOCK)
-        label = tl.load(targets + begin + i.to(tl.int64) * step, i < count, 0).to(tl.int64)
-        outside = (i < count) & ((label < 0) | (label >= classes))
+        label = tl.load(targets + begin + i.to(tl.int64) * step, i < checked, 0).to(tl.int64)
+        outside = (i < checked) & ((label < 0) | (label >= classes))
         wrong = tl.maximum(wrong, tl.max(outside.to(tl.int32)))
         if note is not None:
             of_sample = tl.zeros_like(label) + n
@@ -143,7 +144,7 @@ def sweep_kernel(
             tl.store(plan + n * 3 + 1, labels)
             tl.store(plan + n * 3 + 2, begin)
         columns = tl.where(forward, 0, (labels + 1) * used)
-        for start in range(0, columns, BLOCK):
+        for start in range(0, BLOCK if WHOLE else columns, BLOCK):
             c = start + tl.arange(0, BLOCK)
             own = class_of(targets + begin, step, c, columns, blank)
             rank = tl.zeros((BLOCK,), tl.int32)
@@ -164,7 +165,7 @@ def sweep_kernel(
     else:
         first = begin
     states += program * slots * 4 * width
-    begin_states(states + 4 * width * slot_after(size * 0, size, forward, slots, KEEP), width, labels, BLOCK)
+    begin_states(states + 4 * width * slot_after(size * 0, size, forward, slots, KEEP), width, labels, WHOLE, BLOCK)
     tl.debug_barrier()
     lost = tl.zeros((BLOCK,), tl.int32)  # where a score is NaN or infinite
     if WHOLE:
@@ -209,8 +210,8 @@ def sweep_kernel(
         m, e = plus(blank_m, blank_e, label_m, label_e)
         common = tl.zeros((BLOCK,), tl.float64)
         if logs is not None:
-            for start in range(0, size, BLOCK):
-                t = start + tl.arange(0, BLOCK)
+            for early in range(0, size, BLOCK):
+                t = early + tl.arange(0, BLOCK)
                 common += tl.load(logs + t.to(tl.int64) * samples + n, t < size, 0.0)
         loss = 0.0 - (tl.log(m) + e * LN2 - tl.sum(common))
         loss = tl.where(tl.max(lost) != 0, float("nan"), loss)
