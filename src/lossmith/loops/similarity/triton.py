@@ -75,7 +75,7 @@ def related(
     columns: tl.tensor,
     labelled: tl.tensor,
 ) -> tl.tensor:
-    """Of some rows and columns, which pairs are positives and which negatives. labelled: how many columns have labels."""
+    """Of some rows and columns, which pairs are positives and which negatives. labelled: how many columns have one."""
     column = column.to(tl.int64)
     known = column < columns
     if relation[KEPT_COLUMNS] is not None:
@@ -112,10 +112,11 @@ def number_of_call(at: tl.tensor, number: tl.float64) -> tl.tensor:
 def weight_of(
     weights: tl.tensor, strides: tl.tensor, share: tl.float64, row: tl.tensor, kept: tl.tensor, count: tl.tensor
 ) -> tl.tensor:
-    """What each row's loss is multiplied with, in float64; of `count` unreduced losses, each may be some rows' mean."""
+    """What each row's loss is multiplied with, in float64; of `count` unreduced losses, each may be two rows' mean."""
     weight = tl.zeros_like(row).to(tl.float64) + share
+    row = tl.where(row < count, row, row - count)  # the remainder of 64 bits would be a call
     for i in tl.static_range(len(weights)):
-        weight *= tl.load(weights[i] + (row % count) * strides[i], kept, 0.0).to(tl.float64)
+        weight *= tl.load(weights[i] + row * strides[i], kept, 0.0).to(tl.float64)
     return weight
 
 
@@ -657,10 +658,13 @@ def _weights(given: Sequence[Tensor | None], losses: int) -> tuple[tuple[Tensor,
     return weights, tuple([t.expand(losses).stride(0) for t in weights])
 
 
-def _blocks(columns: int) -> dict[str, int]:
-    """Rows and columns that a program looks at together, with 8 numbers for each thread of an NVIDIA GPU."""
-    block = min(2048, max(64, triton.next_power_of_2(columns)))
-    return {"ROWS": max(1, 1024 // block), "BLOCK": block, "num_warps": 8 if block == 2048 else 4}
+def _blocks(columns: int, wide: bool = False) -> dict[str, int]:
+    """Rows and columns that a program looks at together: 4 numbers for each thread of an NVIDIA GPU, or 2 doubles.
+
+    Two rows share the labels of the columns; what is known of each row is repeated in every thread, so they are no more.
+    """
+    block = min(1024, max(64, triton.next_power_of_2(columns)))
+    return {"ROWS": 1 if wide else 2, "BLOCK": block, "num_warps": block // 64}
 
 
 def _number(number: Tensor | float) -> tuple[Tensor | None, float]:
@@ -701,7 +705,7 @@ def launch(
     ]
     size = _number(scale)
     share = call.factor / call.views
-    blocks = _blocks(columns)
+    blocks = _blocks(columns, wide)
     ruled = {"DERIVATIVES": derive, "ON_EMPTY": whole.on_empty}
 
     def heights(tile: Tensor) -> tuple[int]:
@@ -767,7 +771,7 @@ def _both(
     """The losses in both directions, and the vectors' gradients."""
     rows, columns = x.shape[0], y.shape[0]
     wide = x.dtype == torch.float64
-    blocks, block = _blocks(columns), 128
+    blocks, block = _blocks(columns, wide), 128
 
     def room(count: int, dtype: torch.dtype = torch.float64) -> Tensor:
         return torch.empty(count, dtype=dtype, device=x.device)

@@ -1,9 +1,9 @@
 """Mined triplets on a GPU: Triton kernels, one program for each anchor, over tiles of distances.
 
-Distances are sums of squared differences in float64, exact where vectors are near. A tile holds those of some anchors to
-all samples; a step finds each anchor's triplets and leaves in a second tile what multiplies the differences of the
-vectors in the gradient; these are summed once for the anchors and once for the other samples. Of a pair all negatives
-are looked at: for P positives and N negatives an anchor takes P N steps besides the B D of its distances.
+Distances are sums of squared differences in float64, exact where vectors are near. A tile holds those of some anchors
+to all samples; a step finds each anchor's triplets and leaves in a second tile what multiplies the differences of the
+vectors in the gradient; these are summed once for the anchors and once for the other samples. Of each pair all
+negatives are looked at: an anchor with P positives and N negatives takes P N steps besides the B D of its distances.
 """
 
 # mypy: disable-error-code="untyped-decorator"
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 TILE = 1 << 26
 """Bytes of a tile."""
 INFINITE = tl.constexpr(float("inf"))
-NOT_A_NUMBER = tl.constexpr(float("nan"))
 BATCH_ALL, BATCH_HARD, SEMI_HARD, DISTANCE_WEIGHTED = (tl.constexpr(MINERS.index(name)) for name in MINERS)
 NOBODY = tl.constexpr(2**31 - 1)
 PAIRED = {"PAIRS": 8, "BLOCK": 128}
@@ -107,7 +106,7 @@ def lengths_kernel(
         squares += tl.sum(x * x, 1)
     length = tl.where(top > 0.0, 1.0 / sqrt(tl.where(top > 0.0, squares, 1.0)), 0.0)
     tl.store(greatest + row, scale, real)
-    tl.store(inverse + row, tl.where(spoiled > 0, NOT_A_NUMBER, length), real)
+    tl.store(inverse + row, tl.where(spoiled > 0, float("nan"), length), real)
 
 
 @triton.jit(do_not_specialize=["begin", "anchors", "rows"])
@@ -455,7 +454,7 @@ def step_kernel(
                     # those of the class itself are written above
                     tl.store(weights + local * rows + sample, pushes, (sample < rows) & ~own_class)
 
-    tl.store(losses + anchor, tl.where(there, tl.where(bad, NOT_A_NUMBER, loss) * factor, 0.0))
+    tl.store(losses + anchor, tl.where(there, tl.where(bad, float("nan"), loss) * factor, 0.0))
     if shares is not None:
         tl.store(shares + anchor, tl.where(there, (active if ACTIVE else triplets) * factor, 0.0))
     if account is not None:
@@ -539,7 +538,7 @@ def pulls_kernel(
     SOURCES: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """Adds the weighted differences of some vectors from others to their gradients; what has no weight is passed over."""
+    """Adds weighted differences of some vectors from others to their gradients; what has no weight is passed over."""
     along = tl.cdiv(width, BLOCK)
     local = (tl.program_id(0) // along).to(tl.int64) * TARGETS + tl.arange(0, TARGETS)
     k = (tl.program_id(0) % along).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -596,7 +595,7 @@ def hand_out_kernel(
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """The gradients of the caller's vectors, from those of the scaled ones; NaN throughout if any number is not finite."""
+    """The gradients of the caller's vectors, from those of the scaled ones; all are NaN if any number is not finite."""
     scale = gradient_scale(number, sums, n_sums, None, ON_EMPTY)
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     real = row < rows
@@ -624,7 +623,7 @@ def hand_out_kernel(
             slope = (slope - along[:, None] * x) * length / top
         # the sum of nothing has no slope, whatever it is divided by
         slope = tl.where(slope == 0.0, 0.0, slope * scale)
-        slope = tl.where(inside, tl.where(bad, NOT_A_NUMBER, slope), 0.0)
+        slope = tl.where(inside, tl.where(bad, float("nan"), slope), 0.0)
         place = gradient + row[:, None] * to_row_stride + k[None, :] * to_stride
         tl.store(place, rounded(slope, gradient), real[:, None] & (k < width)[None, :])
 
