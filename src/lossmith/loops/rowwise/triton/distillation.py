@@ -65,7 +65,7 @@ def _term(u: tl.tensor, v: tl.tensor, log_ratio: tl.tensor) -> tl.tensor:
 @triton.jit
 def _terms(
     q: tl.tensor, p: tl.tensor, log_ratio: tl.tensor, beta: tl.tensor, DIVERGENCE: tl.constexpr
-) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+) -> tl.tensor:
     """What a class adds to the divergence, and its probabilities times the divergence's derivatives in them.
 
     Of the teacher's probabilities q and the student's p, with the logarithm of q / p. With S the sum of the student's
@@ -117,7 +117,7 @@ def _terms_of_tile(
     coldness: tl.tensor,
     beta: tl.tensor,
     DIVERGENCE: tl.constexpr,
-) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
+) -> tl.tensor:
     # from a difference of logits, which is exact where they are near
     log_ratio = ((taught - s) - shift) * coldness - offset
     return _terms(e_taught * share_taught, e * share, log_ratio, beta, DIVERGENCE)
