@@ -41,7 +41,7 @@ def test_any_number_of_columns(columns, device, monkeypatch):
 
     if columns < 100:
         blocks = {"ROWS": 2, "BLOCK": 8, "num_warps": 1}
-        monkeypatch.setattr(kernels, "_blocks", lambda columns, wide=False: blocks)
+        monkeypatch.setattr(kernels, "blocks_of", lambda columns, wide=False: blocks)
     of = [random_tensor((n, 4), i).float().to(device) for i, n in enumerate((3, 3, columns))]
     labels = torch.arange(3, device=device) % 2
     classes = {"input": of[0], "linear_weight": of[2], "target": labels % columns}

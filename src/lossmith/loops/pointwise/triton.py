@@ -191,7 +191,8 @@ def launch(
         factors, upstream = (*factors, upstream), None
 
     n = shape.numel()
-    block = 1024
+    # registers hold half as many elements of more operands and gradients
+    block = 1024 if count + sum([g is not None for g in gradients]) <= 5 else 512
     programs = triton.cdiv(n, block)
     blocks = triton.cdiv(programs, MOST_PARTIALS) if reduced else 1
     programs = max(1, triton.cdiv(programs, blocks))
