@@ -310,9 +310,10 @@ def weigh(factors: Sequence[Tensor], mask: Tensor | None, shape: Sequence[int], 
     programs = max(1, min(COUNTS.value, triton.cdiv(n, 1024)))
     partials = torch.empty(programs, dtype=torch.float64, device=given[0].device)
     strides = layout.strides[: len(factors)]
-    weigh_kernel[(programs,)](
-        tuple(factors), mask, partials, layout.sizes, strides, layout.strides[-1], n, WIDE=wide, BLOCK=1024
-    )
+    with on(partials):
+        weigh_kernel[(programs,)](
+            tuple(factors), mask, partials, layout.sizes, strides, layout.strides[-1], n, WIDE=wide, BLOCK=1024
+        )
     return partials
 
 

@@ -1,6 +1,6 @@
 """A loss of two sets of vectors by all their similarities: by the kernels, in torch's tiles, or on the whole matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,8 @@ def similarity(
     if not found and not fits_tiles((*vectors, *asked)):
         return call.reference((*vectors, *asked))
     call.sweep = by_kernels if found else by_operations
-    apply: Any = fused_on_device if found == TRITON else fused if found else tiled
+    apply: Callable[[Any, Sequence[Tensor]], Tensor]
+    apply = fused_on_device if found == TRITON else fused if found else tiled
     in_torch = wants_gradient(how) or not found
     if how.reduction == "sum":
         call.divisor = 1.0
@@ -172,7 +173,8 @@ class _Call:
         weight = None if self.bare else self.weight()
         factor = None
         if upstream is not None:
-            by = upstream.double() if isinstance(upstream, Tensor) else upstream / (self.divisor or 1.0)
+            divisor: Any = self.divisor or 1.0
+            by = upstream.double() if isinstance(upstream, Tensor) else upstream / divisor
             factor = torch.full((losses,), self.factor / self.views, dtype=torch.float64, device=tensors[0].device) * by
             if weight is not None:
                 factor = factor * weight

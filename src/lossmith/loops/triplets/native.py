@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ def mined(
     if found:
         compute = torch.float64 if vectors.dtype == torch.float64 else torch.float32
         call = _Call(loss, mining, finish, compute, result, masked=bool(masks), on_empty=how.on_empty)
-        run = fused
+        run: Callable[[Any, Sequence[Tensor]], Tensor] = fused
         divide: Callable[..., float | Divisor] = divisor_of
         # what a mean of nothing is, and weights that want a gradient, are the business of torch's operations
         in_torch = wants_gradient(how) or how.on_empty == "error"
@@ -97,15 +97,16 @@ class _Call:
     ) -> tuple[Tensor, list[Tensor | None]]:
         vectors, labels = tensors[:2]
         factors, mask = self.apart(tensors)
-        scale, divisor = 1.0, self.divisor
+        scale: Any = 1.0
+        divisor: Any = self.divisor
         value = empty_number(self.result)
         if not self.reduced:
             if upstream is None:
                 value = torch.empty(labels.shape, dtype=self.result)
             else:
-                divisor, factors = 1.0, (*factors, upstream)  # type: ignore[assignment]
+                divisor, factors = 1.0, (*factors, upstream)  # type: ignore[arg-type]
         elif upstream is not None:
-            scale = upstream  # type: ignore[assignment]
+            scale = upstream
         gradient = torch.empty_like(vectors) if wanted[0] and upstream is not None else None
         account = torch.empty(*labels.shape, 4, dtype=torch.float64) if self.bare else None
         zero = self.on_empty == "zero"
@@ -199,8 +200,8 @@ def mined_sums(name: str, vectors: Tensor, labels: Tensor, mask: Tensor | None, 
     if found:
         account = torch.empty(len(labels), 4, dtype=torch.float64, device=vectors.device)
         if found == TRITON:
+            from ..triton import on
             from .triton import mine as mine_on_device
-            from .triton import on
 
             with on(vectors):
                 mine_on_device(mining, vectors, labels, mask=mask, account=account)
