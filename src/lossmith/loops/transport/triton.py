@@ -37,10 +37,8 @@ from ..triton import (
 if TYPE_CHECKING:
     from .native import _Call
 
-MOST_PROGRAMS = 4096
-"""So many programs run at most; beyond, each has more rows."""
 SCRATCH = 2**25
-"""So many numbers are left in memory between the steps of all programs, if more than one runs."""
+"""So many numbers are kept at most, three for each point, of the pairs that run at once."""
 INFINITY = tl.constexpr(float("inf"))
 NUMBER_OUTSIDE = tl.constexpr(NUMBER)
 
@@ -103,10 +101,10 @@ def end_at(ends: tl.tensor, total: tl.tensor, k: tl.tensor, inside: tl.tensor, s
 
 @triton.jit
 def count_before(
-    ends: tl.tensor, total: tl.tensor, size: tl.tensor, share: tl.tensor, EQUAL: tl.constexpr
+    ends: tl.tensor, total: tl.tensor, size: tl.tensor, share: tl.tensor, k: tl.tensor, EQUAL: tl.constexpr
 ) -> tl.tensor:
-    """How many points end before a share; EQUAL: or there."""
-    low = tl.zeros_like(share).to(tl.int64)
+    """How many points end before a share; EQUAL: or there. In the dtype of k."""
+    low = tl.zeros_like(k)
     high = low + size
     searched = size
     while searched > 0:
@@ -177,19 +175,19 @@ def walk(
     """
     cost = tl.zeros((BLOCK,), tl.float64)
     carried = tl.zeros((), tl.float64)
-    of_place = tl.full((), -1, tl.int64)
+    of_place = -1 + 0 * size
     for start in range(0, size, BLOCK):
         k = start + tl.arange(0, BLOCK)
         inside = k < size
         end = end_at(ends, total, k, inside, size)
-        at = count_before(other_ends, other_total, other_size, end, not FIRST)
+        at = count_before(other_ends, other_total, other_size, end, k, not FIRST)
         place = tl.minimum(at, other_size - 1)
         begin = tl.where(k > 0, end_at(ends, total, k - 1, inside & (k > 0), size), 0.0)
         earlier = end_at(other_ends, other_total, at - 1, inside & (at > 0), other_size)
         begin = tl.where((at > 0) & (earlier > begin), earlier, begin)
         mass = end - begin
         own = tl.load(points + k.to(tl.int64) * step, inside, 0.0).to(tl.float64)
-        other = tl.load(other_points + place * other_step, inside, 0.0).to(tl.float64)
+        other = tl.load(other_points + place.to(tl.int64) * other_step, inside, 0.0).to(tl.float64)
         difference = moved(own, other, mass)
         here = cost_of(difference, p, P)
         cost += tl.where(inside & (mass != 0.0), mass * here, 0.0)
@@ -272,13 +270,48 @@ def write_shares(
         tl.store(place, rounded(tl.where(inside & (kept != 0), slope, 0.0), gradient), inside)
 
 
-@triton.jit(do_not_specialize=["rows"])
+@triton.jit
+def standing_of(
+    row: tl.tensor,
+    valid: tl.tensor,
+    factors: tl.tensor,
+    mask: tl.tensor,
+    sizes: tl.tensor,
+    valid_strides: tl.tensor,
+    factor_strides: tl.tensor,
+    mask_strides: tl.tensor,
+) -> tl.tensor:
+    """Of a pair: whether the mask keeps it, whether its weights are masses, and the product of its factors."""
+    kept = tl.full((), 1, tl.int32)
+    if mask is not None:
+        kept = tl.load(mask + offsets(row, sizes, mask_strides)).to(tl.int32)
+    right = tl.full((), 1, tl.int32)
+    for i in tl.static_range(2):
+        if valid[i] is not None:
+            right *= tl.load(valid[i] + offsets(row, sizes, valid_strides[i]))
+    weight = tl.full((), 1.0, tl.float64)
+    for i in tl.static_range(len(factors)):
+        weight *= tl.load(factors[i] + offsets(row, sizes, factor_strides[i])).to(tl.float64)
+    return kept, right, weight
+
+
+@triton.jit
+def ends_of(
+    ends: tl.tensor, row: tl.tensor, sizes: tl.tensor, valid_strides: tl.tensor, size: tl.tensor, used: tl.tensor
+) -> tl.tensor:
+    """Where a row's sums of weights begin, if it has weights, and the last of them."""
+    total = tl.full((), 1.0, tl.float64)
+    if ends is not None:
+        ends += offsets(row, sizes, valid_strides) * size
+        total = tl.where(used != 0, tl.load(ends + size - 1), 1.0)
+    return ends, total
+
+
+@triton.jit(do_not_specialize=["begin", "rows"])
 def transport_kernel(
     points: tl.tensor,
-    orders: tl.tensor,
     ends: tl.tensor,
     valid: tl.tensor,
-    gradients: tl.tensor,
     factors: tl.tensor,
     mask: tl.tensor,
     upstream: tl.tensor,
@@ -288,127 +321,124 @@ def transport_kernel(
     note: tl.tensor,
     sizes: tl.tensor,
     strides: tl.tensor,
-    end_rows: tl.tensor,
-    gradient_strides: tl.tensor,
+    valid_strides: tl.tensor,
     factor_strides: tl.tensor,
     mask_strides: tl.tensor,
     value_strides: tl.tensor,
     steps: tl.tensor,
-    gradient_steps: tl.tensor,
     counts: tl.tensor,
-    rows: tl.tensor,
+    begin: tl.int64,
     p: tl.float64,
-    number: tl.float64,
-    sums: tl.tensor,
-    n_sums: tl.tensor,
     P: tl.constexpr,
     LOSS: tl.constexpr,
-    ON_EMPTY: tl.constexpr,
     STORED: tl.constexpr,
     FORCES: tl.constexpr,
     JUMPS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """The loss of each pair of distributions and its gradients.
+    """The loss of a pair of distributions, and what its gradients are made of, in `scratch`.
 
-    Pairs: points in order and their places, the ends of shares if there are weights, and whether these are right;
-    counts: how many points. gradients: in both points, then in both weights, each a pointer or None. end_rows: which
-    row of the ends is a row's, as strides.
+    Pairs: points in order; the ends of shares and whether they are right, if there are weights; how many points.
     """
     p = as_number(p, tl.float64)
-    scale = gradient_scale(number, sums, n_sums, upstream, ON_EMPTY)
-    rows = unless_one(rows, upstream, STORED)
+    program = tl.program_id(0).to(tl.int64)
+    row = begin + program
     x_size, y_size = counts[0], counts[1]
     x_forces, x_runs, x_jumps, y_forces, y_runs, y_jumps = None, None, None, None, None, None
+    kept, right, weight = standing_of(row, valid, factors, mask, sizes, valid_strides, factor_strides, mask_strides)
+    if note is not None:
+        one = tl.zeros((1,), tl.int64)
+        for i in tl.static_range(2):
+            if valid[i] is not None:
+                at = offsets(row, sizes, valid_strides[i])
+                wrong = one + kept > one + tl.load(valid[i] + at)
+                take_note(note, wrong, one + at, one + 2 + i, 0, NUMBER_OUTSIDE, LOSS)
+    used = kept * right
+    x_ends, x_total = ends_of(ends[0], row, sizes, valid_strides[0], x_size, used)
+    y_ends, y_total = ends_of(ends[1], row, sizes, valid_strides[1], y_size, used)
+    used = unless_one(used, upstream, STORED)
     if FORCES or JUMPS:
-        room = scratch + tl.program_id(0).to(tl.int64) * 3 * (x_size + y_size)
+        room = scratch + program * 3 * (x_size + y_size)
         x_forces, x_runs, x_jumps = room, room + x_size, room + 2 * x_size
         room += 3 * x_size
         y_forces, y_runs, y_jumps = room, room + y_size, room + 2 * y_size
-    sum = tl.zeros((), tl.float64)
-    row = tl.program_id(0).to(tl.int64)
-    while row < rows:
-        kept = tl.full((), 1, tl.int32)
-        if mask is not None:
-            kept = tl.load(mask + offsets(row, sizes, mask_strides)).to(tl.int32)
-        weight = tl.full((), 1.0, tl.float64)
-        for i in tl.static_range(len(factors)):
-            weight *= tl.load(factors[i] + offsets(row, sizes, factor_strides[i])).to(tl.float64)
-        right = tl.full((), 1, tl.int32)
-        x_ends, y_ends = ends[0], ends[1]
-        x_total = tl.full((), 1.0, tl.float64)
-        y_total = tl.full((), 1.0, tl.float64)
-        one = tl.zeros((1,), tl.int64)
-        if x_ends is not None:
-            at = offsets(row, sizes, end_rows[0])
-            x_valid = tl.load(valid[0] + at)
-            x_ends += at * x_size
-            x_total = tl.load(x_ends + x_size - 1)
-            right *= x_valid
-            if note is not None:
-                take_note(note, one + kept > one + x_valid, one + at, one + 2, 0, NUMBER_OUTSIDE, LOSS)
-        if y_ends is not None:
-            at = offsets(row, sizes, end_rows[1])
-            y_valid = tl.load(valid[1] + at)
-            y_ends += at * y_size
-            y_total = tl.load(y_ends + y_size - 1)
-            right *= y_valid
-            if note is not None:
-                take_note(note, one + kept > one + y_valid, one + at, one + 3, 0, NUMBER_OUTSIDE, LOSS)
-        used = kept * right
-        x_total = tl.where(used != 0, x_total, 1.0)
-        y_total = tl.where(used != 0, y_total, 1.0)
-        x = points[0] + offsets(row, sizes, strides[0])
-        y = points[1] + offsets(row, sizes, strides[1])
-        x_steps, y_steps = x_size * used, y_size * used
         if FORCES:
-            for start in range(0, x_steps, BLOCK):
+            for start in range(0, x_size, BLOCK):
                 k = start + tl.arange(0, BLOCK)
-                tl.store(x_runs + k, tl.zeros((BLOCK,), tl.float64), k < x_steps)
-            for start in range(0, y_steps, BLOCK):
+                tl.store(x_runs + k, tl.zeros((BLOCK,), tl.float64), k < x_size)
+            for start in range(0, y_size, BLOCK):
                 k = start + tl.arange(0, BLOCK)
-                tl.store(y_runs + k, tl.zeros((BLOCK,), tl.float64), k < y_steps)
+                tl.store(y_runs + k, tl.zeros((BLOCK,), tl.float64), k < y_size)
             tl.debug_barrier()
-        loss = tl.zeros((), tl.float64)
-        if used != 0:
-            loss += walk(
-                x, steps[0], x_ends, x_total, x_size, y, steps[1], y_ends, y_total, y_size,
-                x_forces, y_runs, x_jumps, p, P, True, FORCES, JUMPS, BLOCK,
-            )  # fmt: skip
-            loss += walk(
-                y, steps[1], y_ends, y_total, y_size, x, steps[0], x_ends, x_total, x_size,
-                y_forces, x_runs, y_jumps, p, P, False, FORCES, JUMPS, BLOCK,
-            )  # fmt: skip
-        if FORCES or JUMPS:
-            tl.debug_barrier()
-            x_order = orders[0] + offsets(row, sizes, strides[0])
-            y_order = orders[1] + offsets(row, sizes, strides[1])
-            slope = scale * weight
-            if gradients[0] is not None:
-                to = gradients[0] + offsets(row, sizes, gradient_strides[0])
-                write_forces(to, gradient_steps[0], x_order, steps[0], x_size, x_forces, x_runs, slope, used, BLOCK)
-            if gradients[1] is not None:
-                to = gradients[1] + offsets(row, sizes, gradient_strides[1])
-                write_forces(to, gradient_steps[1], y_order, steps[1], y_size, y_forces, y_runs, slope, used, BLOCK)
-            if gradients[2] is not None:
-                to = gradients[2] + offsets(row, sizes, gradient_strides[2])
-                write_shares(
-                    to, gradient_steps[2], x_order, steps[0], x_size, x_ends, x_total, x_jumps, slope, used, BLOCK
-                )
-            if gradients[3] is not None:
-                to = gradients[3] + offsets(row, sizes, gradient_strides[3])
-                write_shares(
-                    to, gradient_steps[3], y_order, steps[1], y_size, y_ends, y_total, y_jumps, slope, used, BLOCK
-                )
-            tl.debug_barrier()
-        loss = tl.where(right != 0, loss * weight, float("nan"))
-        loss = tl.where(kept != 0, loss, 0.0)
-        sum += loss
-        if value is not None:
-            tl.store(value + offsets(row, sizes, value_strides), rounded(loss, value))
-        row += tl.num_programs(0)
+    x = points[0] + offsets(row, sizes, strides[0])
+    y = points[1] + offsets(row, sizes, strides[1])
+    loss = tl.zeros((), tl.float64)
+    if used != 0:
+        loss += walk(
+            x, steps[0], x_ends, x_total, x_size, y, steps[1], y_ends, y_total, y_size,
+            x_forces, y_runs, x_jumps, p, P, True, FORCES, JUMPS, BLOCK,
+        )  # fmt: skip
+        loss += walk(
+            y, steps[1], y_ends, y_total, y_size, x, steps[0], x_ends, x_total, x_size,
+            y_forces, x_runs, y_jumps, p, P, False, FORCES, JUMPS, BLOCK,
+        )  # fmt: skip
+    loss = tl.where(right != 0, loss * weight, float("nan"))
+    loss = tl.where(kept != 0, loss, 0.0)
+    if value is not None:
+        tl.store(value + offsets(row, sizes, value_strides), rounded(loss, value))
     if partials is not None:
-        tl.store(partials + tl.program_id(0), sum)
+        tl.store(partials + row, loss)
+
+
+@triton.jit(do_not_specialize=["begin"])
+def gradient_kernel(
+    orders: tl.tensor,
+    ends: tl.tensor,
+    valid: tl.tensor,
+    gradients: tl.tensor,
+    factors: tl.tensor,
+    mask: tl.tensor,
+    upstream: tl.tensor,
+    scratch: tl.tensor,
+    sizes: tl.tensor,
+    strides: tl.tensor,
+    valid_strides: tl.tensor,
+    gradient_strides: tl.tensor,
+    factor_strides: tl.tensor,
+    mask_strides: tl.tensor,
+    steps: tl.tensor,
+    gradient_steps: tl.tensor,
+    counts: tl.tensor,
+    begin: tl.int64,
+    number: tl.float64,
+    sums: tl.tensor,
+    n_sums: tl.tensor,
+    ON_EMPTY: tl.constexpr,
+    STORED: tl.constexpr,
+    BLOCK: tl.constexpr,
+) -> None:
+    """The gradients of a pair of distributions. gradients: in both points, then in both weights, each may be None."""
+    program = tl.program_id(0).to(tl.int64)
+    row = begin + program
+    kept, right, weight = standing_of(row, valid, factors, mask, sizes, valid_strides, factor_strides, mask_strides)
+    used = kept * right
+    slope = gradient_scale(number, sums, n_sums, upstream, ON_EMPTY) * weight
+    room = scratch + program * 3 * (counts[0] + counts[1])
+    for i in tl.static_range(2):
+        size = counts[i]
+        written = unless_one(size, upstream, STORED)
+        order = orders[i] + offsets(row, sizes, strides[i])
+        if gradients[i] is not None:
+            to = gradients[i] + offsets(row, sizes, gradient_strides[i])
+            write_forces(to, gradient_steps[i], order, steps[i], written, room, room + size, slope, used, BLOCK)
+        if gradients[2 + i] is not None:
+            to = gradients[2 + i] + offsets(row, sizes, gradient_strides[2 + i])
+            own_ends, total = ends_of(ends[i], row, sizes, valid_strides[i], size, used)
+            write_shares(
+                to, gradient_steps[2 + i], order, steps[i], written, own_ends, total, room + 2 * size, slope, used,
+                BLOCK,
+            )  # fmt: skip
+        room += 3 * size
 
 
 class Sorted(NamedTuple):
@@ -489,65 +519,94 @@ def launch(
                 else:
                     gradients[i] = tensors[i].new_empty(*shape, tensors[i].shape[-1], dtype=call.compute)
         rows, sizes = shape.numel(), (tensors[0].shape[-1], tensors[1].shape[-1])
-        programs = min(rows, MOST_PROGRAMS)
         made = [gradients[0], gradients[1], *call.weights(gradients)]
         forces, jumps = (any([g is not None for g in pair]) for pair in (made[:2], made[2:]))
-        scratch = None
+        at_once, scratch = rows, None
         if forces or jumps:
-            programs = min(programs, max(1, SCRATCH // (3 * sum(sizes))))
-            scratch = torch.empty(programs, 3 * sum(sizes), dtype=torch.float64, device=device)
+            at_once = min(rows, max(1, SCRATCH // (3 * sum(sizes))))
+            scratch = torch.empty(at_once, 3 * sum(sizes), dtype=torch.float64, device=device)
         value = partials = None
-        if upstream is None and call.reduced:
+        first = upstream is None
+        if first and call.reduced:
             value = torch.empty((), dtype=call.result, device=device)
-            partials = torch.empty(programs, dtype=torch.float64, device=device)
-        elif upstream is None:
+            partials = torch.empty(rows, dtype=torch.float64, device=device)
+        elif first:
             value = torch.empty(shape, dtype=call.result, device=device)
-        elif not call.reduced:
+        elif not call.reduced and upstream is not None:
             factors, upstream = (*factors, upstream), None
         number = None if again else upstream
+        each = None if call.reduced else value
         divisor = call.divisor if isinstance(call.divisor, Divisor) else Divisor(call.divisor or 1.0)
         views = [_rows(x.points, shape), _rows(y.points, shape)]
         views += [t.expand(shape) for t in (x.valid, y.valid) if t is not None]
         views += [_rows(g, shape) for g in made if g is not None]
-        views += [t.expand(shape) for t in (*factors, mask, None if call.reduced else value) if t is not None]
+        views += [t.expand(shape) for t in (*factors, mask, each) if t is not None]
         layout = Layout.of(shape, views)
         strides = iter(layout.strides)
 
         def of(given: Sequence[Tensor | None]) -> tuple[tuple[int, ...], ...]:
             return tuple([(0,) * len(layout.sizes) if t is None else next(strides) for t in given])
 
-        first = value is not None
-        if programs:
-            transport_kernel[(programs,)](
+        own, of_valid, of_made, of_factors, (of_mask, of_each) = (
+            of(given) for given in ((x.points, y.points), (x.valid, y.valid), made, factors, (mask, each))
+        )
+        ends, valid, steps = (x.ends, y.ends), (x.valid, y.valid), (x.points.stride(-1), y.points.stride(-1))
+        block, stored = _block(max(sizes)), into is not None
+        for begin in range(0, rows, max(1, at_once)):
+            grid = (min(at_once, rows - begin),)
+            transport_kernel[grid](
                 (x.points, y.points),
-                (x.order, y.order),
-                (x.ends, y.ends),
-                (x.valid, y.valid),
-                tuple(made),
+                ends,
+                valid,
                 factors,
                 mask,
                 number,
-                None if call.reduced else value,
+                each,
                 partials,
                 scratch,
                 note_on(device) if first and count > 2 else None,
                 layout.sizes,
-                *[of(given) for given in ((x.points, y.points), (x.valid, y.valid), made, factors)],
-                *[of((given,))[0] for given in (mask, None if call.reduced else value)],
-                (x.points.stride(-1), y.points.stride(-1)),
-                tuple([0 if g is None else g.stride(-1) for g in made]),
+                own,
+                of_valid,
+                of_factors,
+                of_mask,
+                of_each,
+                steps,
                 sizes,
-                rows,
+                begin,
                 call.p,
-                *divisor.arguments,
                 P=int(call.p) if call.p in (1, 2) else 0,
                 LOSS=number_of(call.loss),
-                ON_EMPTY=divisor.on_empty,
-                STORED=into is not None,
+                STORED=stored,
                 FORCES=forces,
                 JUMPS=jumps,
-                BLOCK=_block(max(sizes)),
+                BLOCK=block,
             )
+            if scratch is not None:
+                gradient_kernel[grid](
+                    (x.order, y.order),
+                    ends,
+                    valid,
+                    tuple(made),
+                    factors,
+                    mask,
+                    number,
+                    scratch,
+                    layout.sizes,
+                    own,
+                    of_valid,
+                    of_made,
+                    of_factors,
+                    of_mask,
+                    steps,
+                    tuple([0 if g is None else g.stride(-1) for g in made]),
+                    sizes,
+                    begin,
+                    *divisor.arguments,
+                    ON_EMPTY=divisor.on_empty,
+                    STORED=stored,
+                    BLOCK=block,
+                )
         if partials is not None and value is not None:
             finish(call.loss, partials, divisor, value)
         if again and upstream is not None:  # a later backward goes through the same steps, for the same bits

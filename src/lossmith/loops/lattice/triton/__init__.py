@@ -23,6 +23,7 @@ from ....backend import HALVES
 from ....errors import note_on, number_of
 from ...triton import Divisor, finish, on, rescale
 from .gradient import gradient_kernel
+from .plan import plan_kernel
 from .softmax import normalise_kernel
 from .sweep import SEGMENT, sweep_kernel
 
@@ -46,7 +47,6 @@ def launch(
     mask = tensors[-1] if call.masked else None
     size, samples, classes = scores.shape
     device = scores.device
-    concatenated = targets.dim() == 1
     most = targets.shape[-1]
     first = upstream is None
     again = upstream is not None and call.reduced and scores.dtype not in HALVES
@@ -73,13 +73,12 @@ def launch(
     slots = (segments + 1 if gradient is not None else 0) + 2
     programs = samples * (2 if gradient is not None else 1)
     states = torch.empty(programs, slots, 4, width, dtype=torch.float64, device=device)
-    plan = order = losses = tops = logs = None
+    plan = torch.empty(samples, 4, dtype=torch.int64, device=device)
+    order = losses = tops = logs = None
     if gradient is not None:
-        plan = torch.empty(samples, 3, dtype=torch.int64, device=device)
         order = torch.empty(samples, 2, width, dtype=torch.int32, device=device)
         losses = torch.empty(samples, dtype=torch.float64, device=device)
     note = note_on(device) if first else None
-    strides = frames.stride(0), lengths.stride(0), _stride(weight), _stride(mask)
     number = upstream if stored else None
 
     with on(scores):
@@ -94,8 +93,8 @@ def launch(
                 tops,
                 logs,
                 scores.stride(),
-                strides[0],
-                strides[3],
+                frames.stride(0),
+                _stride(mask),
                 samples,
                 classes,
                 size * samples,
@@ -105,39 +104,53 @@ def launch(
                 BLOCK=across,
             )
         if samples:
-            sweep_kernel[(programs,)](
-                scores,
+            plan_kernel[(samples,)](
                 targets,
                 frames,
                 lengths,
-                weight,
                 mask,
                 number,
-                tops,
-                logs,
-                states,
                 plan,
                 order,
-                losses,
-                None if partials is not None else value,
-                partials,
                 note,
-                scores.stride(),
                 targets.stride(),
-                *strides,
+                frames.stride(0),
+                lengths.stride(0),
+                _stride(mask),
                 samples,
                 size,
                 most,
                 classes,
                 call.blank,
                 width,
+                CONCATENATED=targets.dim() == 1,
+                STORED=stored,
+                LOSS=number_of(call.loss),
+                WHOLE=width <= block,
+                BLOCK=block,
+                num_warps=_warps(block),
+            )
+            sweep_kernel[(programs,)](
+                scores,
+                targets,
+                weight,
+                tops,
+                logs,
+                states,
+                plan,
+                losses,
+                None if partials is not None else value,
+                partials,
+                scores.stride(),
+                targets.stride(-1),
+                _stride(weight),
+                samples,
+                call.blank,
+                width,
                 slots,
-                CONCATENATED=concatenated,
                 KEEP=gradient is not None,
                 ZERO_INFINITY=call.zero_infinity,
                 PER_LABEL=call.per_label,
-                STORED=stored,
-                LOSS=number_of(call.loss),
                 WHOLE=width <= block,
                 BLOCK=block,
                 num_warps=_warps(block),
@@ -151,7 +164,6 @@ def launch(
                 scores,
                 targets,
                 weight,
-                lengths,
                 None if again else upstream,
                 tops,
                 logs,
@@ -164,8 +176,7 @@ def launch(
                 scores.stride(),
                 gradient.stride(),
                 targets.stride(-1),
-                strides[1],
-                strides[2],
+                _stride(weight),
                 0 if upstream is None or upstream.dim() == 0 else upstream.stride(0),
                 samples,
                 size,

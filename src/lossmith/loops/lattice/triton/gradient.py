@@ -32,7 +32,6 @@ def gradient_kernel(
     scores: tl.tensor,
     targets: tl.tensor,
     weight: tl.tensor,
-    lengths: tl.tensor,
     upstream: tl.tensor,
     tops: tl.tensor,
     logs: tl.tensor,
@@ -45,7 +44,6 @@ def gradient_kernel(
     strides: tl.tensor,
     gradient_strides: tl.tensor,
     target_step: tl.tensor,
-    lengths_stride: tl.tensor,
     weight_stride: tl.tensor,
     upstream_stride: tl.tensor,
     samples: tl.tensor,
@@ -78,11 +76,10 @@ def gradient_kernel(
     scratch += tl.program_id(0).to(tl.int64) * (SEGMENT + 3) * frame_size
     ring = scratch + SEGMENT * frame_size
     used = ring + 2 * frame_size
-    task = tl.program_id(0).to(tl.int64)
-    while task < tasks:
-        n, segment = task % samples, task // samples
-        size, labels = tl.load(plan + n * 3), tl.load(plan + n * 3 + 1)
-        first = targets + tl.load(plan + n * 3 + 2)
+    for task in range(tl.program_id(0), tasks, tl.num_programs(0)):
+        n, segment = (task % samples).to(tl.int64), (task // samples).to(tl.int64)
+        size, labels = tl.load(plan + n * 4), tl.load(plan + n * 4 + 1)
+        first = targets + tl.load(plan + n * 4 + 2)
         loss = tl.load(losses + n)
         size = tl.where(loss == INFINITY, 0, size)
         spoiled = loss != loss
@@ -93,7 +90,7 @@ def gradient_kernel(
         if weight is not None:
             factor = factor * tl.load(weight + n * weight_stride).to(tl.float64)
         if PER_LABEL:
-            factor = factor / tl.maximum(tl.load(lengths + n * lengths_stride).to(tl.int64), 1).to(tl.float64)
+            factor = factor / tl.maximum(labels, 1).to(tl.float64)
         begin = segment * SEGMENT
         stop = tl.minimum(begin + SEGMENT, most_frames)
         end = tl.maximum(begin, tl.minimum(stop, size))
@@ -195,4 +192,3 @@ def gradient_kernel(
                 c = start + tl.arange(0, ACROSS)
                 nothing = tl.zeros((ACROSS,), gradient.dtype.element_ty)
                 tl.store(to + c.to(tl.int64) * gradient_strides[2], nothing, c < classes)
-        task += tl.num_programs(0)
