@@ -191,8 +191,9 @@ def launch(
         factors, upstream = (*factors, upstream), None
 
     n = shape.numel()
-    # registers hold half as many elements of more operands and gradients
+    # registers hold half as many elements in float64, or of more operands and gradients
     block = 1024 if count + sum([g is not None for g in gradients]) <= 5 else 512
+    block = block // 2 if call.compute == torch.float64 else block
     programs = triton.cdiv(n, block)
     blocks = triton.cdiv(programs, MOST_PARTIALS) if reduced else 1
     programs = max(1, triton.cdiv(programs, blocks))
