@@ -118,5 +118,5 @@ def test_loads_are_wide(name, target):
     every, wide = WIDE[target[:2]]
     for found in binaries(target, function, arguments, ["input"]):
         loads = re.findall(every, found.text)
-        if "finish" not in found.name:
+        if not found.name.startswith(("finish", "count")):  # which add partial sums, and read labels
             assert len(re.findall(wide, found.text)) >= 1, f"{found.name}: of {len(loads)} loads none is wide"
