@@ -40,7 +40,7 @@ class Divisor(NamedTuple):
     on_empty: str = "nan"
     """What a loss divided by 0 is."""
 
-    def __mul__(self, terms: object) -> "Divisor":  # type: ignore[override]
+    def __mul__(self, terms: object) -> "Divisor":
         """The divisor of a sum whose terms are means over so many elements themselves."""
         assert isinstance(terms, int)
         return self._replace(number=self.number * terms)

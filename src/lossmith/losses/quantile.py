@@ -175,9 +175,11 @@ def _prices(quantiles: Tensor | tuple[float, ...], dtype: torch.dtype, device: t
     if isinstance(quantiles, Tensor):
         wide = quantiles.to(torch.promote_types(quantiles.dtype, dtype))
         return [(1 - wide).to(dtype), wide.to(dtype)]
-    sides = torch.tensor(([1.0 - q for q in quantiles], quantiles), dtype=dtype, device="cpu")
-    # a copy from ordinary memory that the host does not wait for
-    return sides.to(device, non_blocking=True).unbind()
+    numbers = ([1.0 - q for q in quantiles], quantiles)
+    if device.type == "cpu":
+        return torch.tensor(numbers, dtype=dtype, device=device).unbind()
+    # written by the device: a copy from the host's memory would be read again where a graph of the device is replayed
+    return [torch.cat([torch.full((1,), q, dtype=dtype, device=device) for q in side]) for side in numbers]
 
 
 class QuantileLoss(Criterion, torch.nn.Module):

@@ -1,7 +1,7 @@
 """The pointwise loop on a GPU: one Triton kernel for all formulas, which it is given."""
 
-# mypy: disable-error-code="untyped-decorator"
-# Triton comes without types.
+# mypy: disable-error-code="untyped-decorator, assignment"
+# Triton comes without types, and its tuples grow in loops that are unrolled.
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
