@@ -52,7 +52,8 @@ def transport(
             weighed = (weights[0] is not None, weights[1] is not None)
             call = _Call(loss, steps, outside, p, rows, compute, result, weighed, masked=bool(masks))
             in_torch = bare or wants_gradient(how) or (directions is not None and how.reduction == "none")
-            run, divide = fused, divisor_of
+            run: Callable[..., Tensor] = fused
+            divide: Callable[..., Any] = divisor_of
             if found == TRITON:
                 from ..triton import divisor_on_device
 
@@ -132,7 +133,7 @@ class _Call:
             if not self.reduced:
                 divisor, factors = 1.0, [*factors, _as_numbers(upstream, self.shape)]  # type: ignore[arg-type]
             elif upstream is not None:
-                scale = upstream / divisor  # type: ignore[assignment]
+                scale = upstream / divisor  # type: ignore[assignment, operator]
         places: list[Tensor | None] = [None] * count
         if upstream is not None:
             places = [

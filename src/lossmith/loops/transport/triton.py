@@ -37,6 +37,8 @@ from ..triton import (
 if TYPE_CHECKING:
     from .native import _Call
 
+MOST_AT_ONCE = 1024
+"""So many points are looked at side by side at most."""
 SCRATCH = 2**25
 """So many numbers are kept at most, three for each point, of the pairs that run at once."""
 INFINITY = tl.constexpr(float("inf"))
@@ -483,7 +485,7 @@ def _rows(tensor: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _block(size: int) -> int:
-    return max(16, min(1024, triton.next_power_of_2(size)))
+    return max(16, min(MOST_AT_ONCE, int(triton.next_power_of_2(size))))
 
 
 def launch(

@@ -30,6 +30,8 @@ from .sweep import SEGMENT, sweep_kernel
 if TYPE_CHECKING:
     from ..native import _CallOnDevice
 
+MOST_AT_ONCE = 1024
+"""So many states, or classes, are looked at side by side at most."""
 MOST_PROGRAMS = 512
 """So many programs compute segments at most, each in memory of its own; beyond, each computes more segments."""
 
@@ -67,8 +69,7 @@ def launch(
 
     # a sequence that is longer than all frames has no alignment, and no states
     width = min(most, size) + 1
-    block = max(16, min(1024, triton.next_power_of_2(width)))
-    across = max(16, min(1024, triton.next_power_of_2(classes)))
+    block, across = (max(16, min(MOST_AT_ONCE, triton.next_power_of_2(n))) for n in (width, classes))
     segments = triton.cdiv(size, SEGMENT.value)
     slots = (segments + 1 if gradient is not None else 0) + 2
     programs = samples * (2 if gradient is not None else 1)
