@@ -77,9 +77,9 @@ class Known:
 
 
 def blocks_of(columns: int, wide: bool = False) -> dict[str, int]:
-    """Rows and columns that a program looks at together: 4 numbers for each thread of an NVIDIA GPU, or 2 doubles.
+    """Rows and columns that a program looks at together: at most 4 numbers a thread of an NVIDIA GPU, or 2 doubles.
 
-    Two rows share the labels of the columns; what is known of each is repeated in every thread, so they are no more.
+    What is known of a row is repeated in every thread: of two rows, registers spill.
     """
     block = min(1024, max(64, triton.next_power_of_2(columns)))
-    return {"ROWS": 1 if wide else 2, "BLOCK": block, "num_warps": block // 64}
+    return {"ROWS": 1, "BLOCK": block, "num_warps": max(4, block // (64 if wide else 128))}

@@ -156,6 +156,7 @@ def rows_kernel(
         push = tl.where(some, pull / tl.where(total == 0.0, 1.0, total), 0.0).to(dtype)
         floor = finite_or_zero(top)
         wished = (1.0 / tl.where(some, positives, 1.0)).to(dtype)
+        of_single = (-alone * slope).to(dtype)[:, None]
         sum_of_slopes = tl.zeros((ROWS,), tl.float64)
         for begin in range(0, columns, BLOCK):
             column = begin + tl.arange(0, BLOCK)
@@ -163,15 +164,16 @@ def rows_kernel(
             place = tile + local[:, None] * columns + column[None, :]
             x = tl.load(place, positive | negative, 0.0)
             logit = x * by
-            of_single = (-alone * slope).to(dtype)[:, None]
-            if KIND == PAIRS:
-                of_several = -sigmoid(base[:, None] - logit)
-            elif KIND == SUPCON_IN:
-                of_several = exp(logit - log_all.to(dtype)[:, None]) - exp(logit - log_near.to(dtype)[:, None])
-            else:
-                of_several = exp(logit - log_all.to(dtype)[:, None]) - wished[:, None]
+            of_positive = of_single
+            if relation[MATCH] is None:
+                if KIND == PAIRS:
+                    of_several = -sigmoid(base[:, None] - logit)
+                elif KIND == SUPCON_IN:
+                    of_several = exp(logit - log_all.to(dtype)[:, None]) - exp(logit - log_near.to(dtype)[:, None])
+                else:
+                    of_several = exp(logit - log_all.to(dtype)[:, None]) - wished[:, None]
+                of_positive = tl.where(single[:, None], of_single, of_several)
             of_negative = exp(logit - floor[:, None]) * push[:, None]
-            of_positive = tl.where(single[:, None], of_single, of_several)
             derivative = tl.where(positive, of_positive, tl.where(negative, of_negative, 0.0))
             if of_scale is not None:
                 sum_of_slopes += tl.sum(derivative * x, 1).to(tl.float64)
