@@ -76,9 +76,8 @@ def pairwise(
             call.targeted = target is not None
             checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
             checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
-            run, in_torch = fused, wants_gradient(how)
-            if found == TRITON:
-                run, in_torch = fused_on_device, in_torch or not shape.numel()
+            run = fused_on_device if found == TRITON else fused
+            in_torch = wants_gradient(how) or (found == TRITON and not shape.numel())
             if how.reduction == "sum":
                 call.divisor = 1.0
             elif how.reduction != "none" and not in_torch:
@@ -180,7 +179,7 @@ class _Call:
             if not self.reduced:
                 divisor, factors = 1.0, [*factors, _as_numbers(upstream, self.shape)]  # type: ignore[arg-type]
             elif upstream is not None:
-                scale = upstream / divisor  # type: ignore[assignment]
+                scale = upstream / divisor  # type: ignore[assignment, operator]
         places: list[Tensor | None] = [None] * count
         if upstream is not None:
             for i, vector in enumerate(vectors):

@@ -74,6 +74,7 @@ def launch(
     }
     with on(input):
         if upstream is not None:
+            assert call.judged is not None
             slopes, divisor = call.judged
             if n * samples:
                 differentiate_kernel[(samples * pieces,)](

@@ -1,7 +1,7 @@
 """The kernels that make the value: the sums over the pixels of regions, and the loss of each region."""
 
-# mypy: disable-error-code="untyped-decorator"
-# Triton comes without types.
+# mypy: disable-error-code="untyped-decorator, assignment, misc"
+# Triton comes without types, and a tuple grows in a loop that it unrolls.
 
 import triton
 import triton.language as tl

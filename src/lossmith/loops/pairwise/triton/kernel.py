@@ -1,7 +1,7 @@
 """The kernel of the pairwise loop: of each row the distances or the cosine, the loss of those, and the gradients."""
 
-# mypy: disable-error-code="untyped-decorator"
-# Triton comes without types.
+# mypy: disable-error-code="untyped-decorator, assignment, misc"
+# Triton comes without types, and a tuple grows in a loop that it unrolls.
 
 import torch
 import triton
