@@ -16,6 +16,8 @@ from triton.runtime.jit import JITFunction
 
 from lossmith import backend
 
+MOST_REGISTERS = 255
+"""Of a thread on a GPU of NVIDIA's."""
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
     "sm_90": GPUTarget("cuda", 90, 32),
@@ -49,6 +51,9 @@ class Binary(NamedTuple):
     """PTX or the assembly of AMD."""
     local_memory: int
     """Bytes a thread: registers that were spilled, arrays that are no registers."""
+    full: bool
+    """Whether a thread has all the registers that there are. ptxas also spills a few words to take fewer, so that more
+    threads run at a time."""
 
 
 @contextmanager
@@ -77,20 +82,20 @@ def only_compiled(target: str) -> Iterator[dict[int, Any]]:
 def binary(compiled: Any) -> Binary:
     asm = compiled.asm
     if "ptx" in asm:
-        return Binary(compiled.name, asm["ptx"], _local_memory(asm["cubin"]))
+        return Binary(compiled.name, asm["ptx"], *_resources(asm["cubin"]))
     # scalar registers that are spilled go to lanes of a vector register, not to memory
     sizes = re.findall(r"\.(?:private_segment_fixed_size|vgpr_spill_count): +(\d+)", asm["amdgcn"])
     assert len(sizes) == 2, "AMD's metadata have another form"
-    return Binary(compiled.name, asm["amdgcn"], sum(map(int, sizes)))
+    return Binary(compiled.name, asm["amdgcn"], sum(map(int, sizes)), True)
 
 
-def _local_memory(cubin: bytes) -> int:
+def _resources(cubin: bytes) -> tuple[int, bool]:
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
         command = [tool, "--dump-resource-usage", file.name]
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = re.search(r"STACK:(\d+) .*LOCAL:(\d+)", said)
+    found = re.search(r"REG:(\d+) STACK:(\d+) .*LOCAL:(\d+)", said)
     assert found, said
-    return int(found[1]) + int(found[2])
+    return int(found[2]) + int(found[3]), int(found[1]) >= MOST_REGISTERS

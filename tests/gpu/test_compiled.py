@@ -21,6 +21,8 @@ if backend.INTERPRETED:
 
 from .compiled import TARGETS, Binary, binary, only_compiled
 
+FEW = 32
+"""Bytes that ptxas may spill of its own accord, where registers are left."""
 LOSSES = sorted({case.loss for case in KERNEL_CASES})
 each_target = pytest.mark.parametrize("target", TARGETS)
 
@@ -63,7 +65,8 @@ def sound(found: Binary, target: str) -> None:
     """Nothing spills; and a formula's minimum and maximum keep NaN. Elsewhere they may drop it: so they do in the
     interpreter, where `test_every_case` gives them NaN.
     """
-    assert found.local_memory == 0, f"{found.name} spills {found.local_memory} bytes on {target}"
+    few = 0 if found.full else FEW
+    assert found.local_memory <= few, f"{found.name} spills {found.local_memory} bytes on {target}"
     if target.startswith("sm") and found.name == "pointwise_kernel":
         # of doubles there is none that keeps NaN: a comparison stands before each
         of_double = len(re.findall(r"\b(?:min|max)\.f64\b", found.text))
