@@ -179,8 +179,8 @@ def unready() -> str:
 def readable(tensor: Tensor) -> bool:
     """Whether the tensor's values may be looked at now: a plain CPU tensor, eager, in no transform or mode.
 
-    On a device that would be a sync; in a compiled graph, under vmap or on a meta tensor there is nothing to read. Where
-    Triton's kernels are interpreted, values are no more read than on the GPU that this stands for.
+    On a device that would be a sync; in a compiled graph, under vmap or on a meta tensor there is nothing to read.
+    Where Triton's kernels are interpreted, values are read no more than on the GPU that this stands for.
     """
     if torch.compiler.is_compiling() or FORCED == "triton":
         return False

@@ -23,8 +23,8 @@ if backend.INTERPRETED:
     interpret_as_a_device()
 
 INTERPRETER = pytest.StashKey[Interpreter]()
-SAMPLE = 12
-"""Interpreted kernels are slow: one in so many cases is enough for a sample."""
+SAMPLE = {"case": 12, "target": 4}
+"""Interpreting is slow, and so is compiling: of tests with such a parameter one in so many is enough for a sample."""
 
 
 def on_gpu(config: pytest.Config) -> bool:
@@ -38,19 +38,23 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of the cases that are interpreted leave a sample, unless all are asked for or some are picked with -m."""
+    """Of what is interpreted or compiled leave a sample, unless all is asked for or some is picked with -m."""
     if everything() or config.getoption("-m"):
         return
     kept, left = [], []
     for item in items:
-        of_case = asks_for_device(item) and "case" in getattr(getattr(item, "callspec", None), "params", {})
-        (left if of_case and zlib.crc32(item.nodeid.encode()) % SAMPLE else kept).append(item)
+        given = getattr(getattr(item, "callspec", None), "params", {}) if item.path.parent == HERE else {}
+        share = next((SAMPLE[name] for name in SAMPLE if name in given), 1)
+        (left if zlib.crc32(item.nodeid.encode()) % share else kept).append(item)
     config.hook.pytest_deselected(items=left)
     items[:] = kept
 
 
+HERE = Path(__file__).parent
+
+
 def asks_for_device(item: pytest.Item) -> bool:
-    return item.path.parent == Path(__file__).parent and "device" in getattr(item, "fixturenames", ())
+    return item.path.parent == HERE and "device" in getattr(item, "fixturenames", ())
 
 
 @pytest.hookimpl(tryfirst=True)

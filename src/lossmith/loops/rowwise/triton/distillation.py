@@ -63,9 +63,7 @@ def _term(u: tl.tensor, v: tl.tensor, log_ratio: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def _terms(
-    q: tl.tensor, p: tl.tensor, log_ratio: tl.tensor, beta: tl.tensor, DIVERGENCE: tl.constexpr
-) -> tl.tensor:
+def _terms(q: tl.tensor, p: tl.tensor, log_ratio: tl.tensor, beta: tl.tensor, DIVERGENCE: tl.constexpr) -> tl.tensor:
     """What a class adds to the divergence, and its probabilities times the divergence's derivatives in them.
 
     Of the teacher's probabilities q and the student's p, with the logarithm of q / p. With S the sum of the student's
