@@ -68,7 +68,7 @@ def by_kernels(
     factor: Tensor | None,
     wanted: Sequence[bool],
 ) -> tuple[Tensor, Gradients]:
-    """The losses of the rows, and the gradients of them times the factors, by the kernels."""
+    """The losses of the rows, and the gradients of them times the factors, by the kernels of the CPU."""
     rows, columns = x.shape[0], y.shape[0]
     (of_x, of_y), of_scale, of_bias = asked_of(call, wanted)
     # the scale's gradient is made of that of the vectors
@@ -131,7 +131,7 @@ def by_operations(
     factor: Tensor | None,
     wanted: Sequence[bool],
 ) -> tuple[Tensor, Gradients]:
-    """The same by torch's operations, on any device."""
+    """The same by torch's operations, where no kernel runs: on other devices, or where nothing is compiled."""
     places, of_scale, of_bias = asked_of(call, wanted)
     asked = places if factor is not None else (False, False)
     numbers = [n.detach().requires_grad_() if isinstance(n, Tensor) else n for n in (scale, bias)]
