@@ -583,6 +583,7 @@ def launch(
                 FORCES=forces,
                 JUMPS=jumps,
                 BLOCK=block,
+                num_warps=max(1, min(8, block // 64)),
             )
             if scratch is not None:
                 gradient_kernel[grid](

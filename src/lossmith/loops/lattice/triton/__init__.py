@@ -161,6 +161,7 @@ def launch(
         if samples and gradient is not None:
             at_once = min(MOST_PROGRAMS, samples * segments)
             scratch = torch.empty(at_once, SEGMENT.value + 3, 4, width, dtype=torch.float64, device=device)
+            narrow = min(MOST_AT_ONCE, 256)  # it has more to keep in registers
             gradient_kernel[(at_once,)](
                 scores,
                 targets,
@@ -192,11 +193,11 @@ def launch(
                 ON_EMPTY=divisor.on_empty,
                 WIDE=scores.dtype == torch.float64,
                 STORED=stored,
-                WHOLE=width <= block,
-                ALL_CLASSES=classes <= across,
-                BLOCK=block,
-                ACROSS=across,
-                num_warps=_warps(max(block, across)),
+                WHOLE=width <= narrow,
+                ALL_CLASSES=classes <= narrow,
+                BLOCK=min(block, narrow),
+                ACROSS=min(across, narrow),
+                num_warps=_warps(min(max(block, across), narrow)),
             )
     if again and upstream is not None:  # a later backward goes through the same steps as the first, for the same bits
         rescale((gradient,), upstream)
@@ -211,4 +212,4 @@ def _stride(numbers: Tensor | None) -> int:
 
 
 def _warps(block: int) -> int:
-    return max(1, min(8, block // 128))
+    return max(1, min(16, block // 32))

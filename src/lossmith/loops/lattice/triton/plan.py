@@ -11,7 +11,7 @@ from ...triton import take_note, unless_one
 
 COUNTED, LEFT_OUT, WRONG, IMPOSSIBLE = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2), tl.constexpr(3)
 """How a sample stands: masked, its loss is 0; with a wrong sequence, NaN; without an alignment, inf."""
-COMPARED = tl.constexpr(16)
+COMPARED = tl.constexpr(8)
 """With how many columns others are compared at a time."""
 
 LABEL_OUTSIDE, LENGTH_OUTSIDE, TOTAL_DIFFERS = tl.constexpr(IN_SEQUENCE), tl.constexpr(LENGTH), tl.constexpr(TOTAL)
