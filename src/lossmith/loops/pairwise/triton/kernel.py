@@ -214,8 +214,8 @@ def pairwise_kernel(
             loss = results[0]
             slope = results[1] * weight * scale
             across = slope / lengths
-            along = -slope * cosine
-            amounts = (across * x[2], along / xx * x[2], across * y[2], along / yy * y[2])
+            inward = -slope * cosine
+            amounts = (across * x[2], inward / xx * x[2], across * y[2], inward / yy * y[2])
             units = ()
         elif KIND == "contrastive":
             apart, apart_slope, unit = distance(
@@ -246,29 +246,25 @@ def pairwise_kernel(
             near, near_slope = measured(near, near_slope, near_unit, NORM, SQUARED)
             far, far_slope, far_unit = distance(x, z, kept, width, eps, p, limit, NORM, WIDE, ROWS, BLOCK, ONCE)
             far, far_slope = measured(far, far_slope, far_unit, NORM, SQUARED)
-            nearest = far
-            share = one
-            fits = fits_float32(near) & fits_float32(far) & fits_float32(margin)
-            narrow_far = far.to(tl.float32)
             if SWAP:
                 other, other_slope, other_unit = distance(
                     y, z, kept, width, eps, p, limit, NORM, WIDE, ROWS, BLOCK, ONCE
                 )
                 other, other_slope = measured(other, other_slope, other_unit, NORM, SQUARED)
-                fits = fits & fits_float32(other)
-                nearest = minimum(far, other)
-                # as torch.minimum: each of two equal distances has half of the gradient
-                share = tl.where(far < other, 1.0, tl.where(far == other, 0.5, 0.0)).to(tl.float64)
+            else:
+                other = far
+            fits = fits_float32(near) & fits_float32(far) & fits_float32(other) & fits_float32(margin)
+            if NORM != "euclidean" and not WIDE:  # in the precision of the distances
+                far = tl.where(fits, far.to(tl.float32).to(tl.float64), far)
+                other = tl.where(fits, other.to(tl.float32).to(tl.float64), other)
+            nearest = minimum(far, other)
+            # as torch.minimum: each of two equal distances has half of the gradient
+            share = tl.where(far < other, 1.0, tl.where(far == other, 0.5, 0.0)).to(tl.float64)
             results = FORMULA(near, nearest, margin)
             loss = results[0]
             of_near = results[1]
             of_far = results[2]
-            if NORM != "euclidean" and not WIDE:  # in the precision of the distances
-                if SWAP:
-                    narrow_other = other.to(tl.float32)
-                    narrow_share = tl.where(narrow_far < narrow_other, 1.0, 0.0)
-                    narrow_share = tl.where(narrow_far == narrow_other, 0.5, narrow_share)
-                    share = tl.where(fits, narrow_share.to(tl.float64), share)
+            if NORM != "euclidean" and not WIDE:
                 narrow = FORMULA(near.to(tl.float32), nearest.to(tl.float32), margin.to(tl.float32))
                 loss = tl.where(fits, narrow[0].to(tl.float64), loss)
                 of_near = tl.where(fits, narrow[1].to(tl.float64), of_near)
