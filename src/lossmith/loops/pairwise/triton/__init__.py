@@ -28,6 +28,8 @@ IN_REGISTERS = 2048
 """The widest row that is kept in registers; of float64 half of that."""
 ALONG = 512
 """So many numbers of a wider row are taken at a time."""
+THREADS = 128
+"""Of a program, unless its row is wide; not less than its rows, for each of which there are many numbers."""
 MOST_PARTIALS = 4096
 """So many programs leave partial sums at most; beyond, each walks over more tiles."""
 
@@ -70,7 +72,7 @@ def launch(
     wide = call.compute == torch.float64 or numbers.normalize
     once = width <= IN_REGISTERS >> wide
     block = triton.next_power_of_2(width) if once else ALONG
-    rows = max(1, (TILE >> wide) // block)
+    rows = max(1, min(THREADS, (TILE >> wide) // block))
     tiles = triton.cdiv(n, rows)
     blocks = triton.cdiv(tiles, MOST_PARTIALS) if call.reduced else 1
     programs = max(1, triton.cdiv(tiles, blocks)) if tiles else 1
@@ -131,7 +133,7 @@ def launch(
             ROWS=rows,
             BLOCK=block,
             ONCE=once,
-            num_warps=rows * block // (256 >> wide) if once else 4,
+            num_warps=(max(THREADS, block // (8 >> wide)) if once else THREADS) // 32,
         )
         if partials is not None and value is not None:
             finish(call.loss, partials, divisor, value)
