@@ -54,8 +54,8 @@ def mine(
     later = derive and mining.miner in ("semi_hard", "distance_weighted")
     chosen = torch.empty(height, rows, dtype=torch.int32, device=device) if later else None
     gradient = torch.zeros(rows, width, dtype=torch.float64, device=device) if derive else None
-    members = labels.sort(stable=True)
-    of_labels = torch.searchsorted(members.values, labels), torch.searchsorted(members.values, labels, right=True)
+    members, each = labels.sort(stable=True), labels.contiguous()
+    of_labels = torch.searchsorted(members.values, each), torch.searchsorted(members.values, each, right=True)
     numbers = None
     if mining.miner == "distance_weighted" and mask is not None:
         numbers = mask.expand(rows).cumsum(0)
