@@ -20,8 +20,8 @@ settings.register_profile("sample", max_examples=50, deadline=None, derandomize=
 settings.register_profile("all", max_examples=500, deadline=None, derandomize=True)
 
 
-MANY = 300
-"""Cases of one test, beyond which every second one is enough for a sample."""
+MANY = 150
+"""So many cases of one test, or up to twice as many, are enough for a sample."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,14 +36,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out slow tests, and every second case of tests with very many, unless all are asked for or some are picked
-    with -m; skip GPU tests where there is none.
+    """Leave out slow tests, and cases of tests with very many, unless all are asked for or some are picked with -m; skip
+    GPU tests where there is none.
     """
     if not everything() and not config.getoption("-m"):
         cases = Counter(map(of_function, items))
         kept, left = [], []
         for item in items:
-            sampled_out = cases[of_function(item)] > MANY and zlib.crc32(item.nodeid.encode()) % 2
+            share = max(1, cases[of_function(item)] // MANY)
+            sampled_out = zlib.crc32(item.nodeid.encode()) % share
             (left if sampled_out or item.get_closest_marker("slow") else kept).append(item)
         config.hook.pytest_deselected(items=left)
         items[:] = kept

@@ -108,19 +108,15 @@ def kernels(
 def _on_a_device(tensors: tuple[Tensor, ...]) -> tuple[int, str]:
     """TRITON, or 0 and why no kernel runs for tensors that the compiled kernels of the CPU do not take."""
     device = tensors[0].device
-    if device.type == "cpu" and not (INTERPRETED and FORCED == "triton"):
-        if FORCED == "triton":
-            return 0, "the tensors are on the CPU, where Triton's kernels run with TRITON_INTERPRET=1 alone"
-        if missing:
-            return 0, missing
-    elif FORCED == "native":
-        return 0, f"the tensors are on {device}"
-    elif device.type not in ("cpu", "cuda", "xpu"):
-        return 0, f"there are no kernels for {device.type}"
-    elif not _has_triton():
-        return 0, "Triton is not installed"
-    elif fits_device(device, *tensors):
-        return TRITON, ""
+    if FORCED == "triton" and device.type == "cpu" and not INTERPRETED:
+        return 0, "the tensors are on the CPU, where Triton's kernels run with TRITON_INTERPRET=1 alone"
+    if (FORCED == "triton" or device.type in ("cuda", "xpu")) and FORCED != "native":
+        if not _has_triton():
+            return 0, "Triton is not installed"
+        if device.type in ("cpu", "cuda", "xpu") and fits_device(device, *tensors):
+            return TRITON, ""
+    elif device.type == "cpu" and missing:
+        return 0, missing
     return 0, (
         "a tensor is on another device, of another layout or dtype, of more than 8 dimensions, a subclass or a wrapper"
     )

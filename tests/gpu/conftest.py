@@ -58,7 +58,7 @@ def asks_for_device(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Outside of the interpreter's process a test that asks for a device is run in one that has it."""
     config = item.config
     if not asks_for_device(item) or backend.INTERPRETED or on_gpu(config) or not has_triton():
@@ -69,6 +69,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
         config.add_cleanup(config.stash[INTERPRETER].stop)
     for report in config.stash[INTERPRETER].run(item):
         item.ihook.pytest_runtest_logreport(report=report)
+    # what the item before left standing for this one
+    item.session._setupstate.teardown_exact(nextitem)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
 

@@ -532,7 +532,7 @@ print("and the rest runs")
 def test_other_backends_are_refused():
     code = "try:\n    import lossmith\nexcept ImportError as error:\n    print(error)"
     said = run_python(code, LOSSMITH_BACKEND="cuda")
-    assert said == "LOSSMITH_BACKEND is 'cuda', expected 'reference' or 'native', or nothing\n"
+    assert said == "LOSSMITH_BACKEND is 'cuda', expected 'reference', 'native' or 'triton', or nothing\n"
 
 
 def test_an_instruction_set_that_does_not_exist_is_refused():
