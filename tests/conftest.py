@@ -20,7 +20,7 @@ settings.register_profile("sample", max_examples=50, deadline=None, derandomize=
 settings.register_profile("all", max_examples=500, deadline=None, derandomize=True)
 
 
-MANY = 150
+MANY = 60
 """So many cases of one test, or up to twice as many, are enough for a sample."""
 
 
@@ -36,8 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out slow tests, and cases of tests with very many, unless all are asked for or some are picked with -m; skip
-    GPU tests where there is none.
+    """Leave out slow tests, and cases of tests with very many, unless all are asked for or some are picked with -m.
+
+    Tests that need a GPU are skipped where there is none.
     """
     if not everything() and not config.getoption("-m"):
         cases = Counter(map(of_function, items))

@@ -44,6 +44,7 @@ def test_any_number_of_segments(loss, frames, labels, device):
     agrees(loss, batch(loss, frames, 1, 4, labels, device))
 
 
+@pytest.mark.slow
 @each_loss
 @pytest.mark.parametrize("labels", [15, 16, 17, 33])
 def test_states_and_classes_in_several_blocks(loss, labels, device, monkeypatch):
