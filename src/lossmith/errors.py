@@ -4,6 +4,7 @@ A kernel that meets an invalid label reads no address of it; the row's loss is N
 waits for the device, so it is done when someone asks: `check_errors`, or the guard from time to time.
 """
 
+import zlib
 from typing import NoReturn
 
 import torch
@@ -19,7 +20,7 @@ SIZE = 5
 """A note is its kind (0 for none), the loss's number, the row, what was found there, and what bounds it."""
 
 _notes: dict[torch.device, Tensor] = {}
-_losses: list[str] = []
+_losses: dict[int, str] = {}
 
 
 def note_on(device: torch.device) -> Tensor:
@@ -31,10 +32,10 @@ def note_on(device: torch.device) -> Tensor:
 
 
 def number_of(loss: str) -> int:
-    """The number by which a note names a loss."""
-    if loss not in _losses:
-        _losses.append(loss)
-    return _losses.index(loss)
+    """The number by which a note names a loss: the same in every process, which find each other's compiled kernels."""
+    number = zlib.crc32(loss.encode())
+    _losses[number] = loss
+    return number
 
 
 def check_errors() -> None:
@@ -86,13 +87,14 @@ def raise_noted(note: list[int]) -> NoReturn:
     kind, loss, row, value, bound = note
     name = _losses[loss]
     if kind == LABEL:
+        advice = (
+            f"Give the input at least {value + 1} classes, or correct the label"
+            if value >= 0
+            else f"If it marks rows to leave out, write ignore_index={value} or mask=(target != {value})"
+        )
         raise IndexError(
             f"{name}: label {value} in row {row} is out of range: expected 0 to {bound - 1} for {bound} classes; that "
-            f"row's loss was NaN and its gradient 0. Give the input at least {value + 1} classes, or correct the label"
-            if value >= 0
-            else f"{name}: label {value} in row {row} is out of range: expected 0 to {bound - 1} for {bound} classes; "
-            f"that row's loss was NaN and its gradient 0. If it marks rows to leave out, write ignore_index={value} or "
-            f"mask=(target != {value})"
+            f"row's loss was NaN and its gradient 0. {advice}"
         )
     if kind == LENGTH:
         raise RuntimeError(

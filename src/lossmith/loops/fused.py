@@ -16,8 +16,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..backend import HALVES, fits_device, unready
+from ..backend import HALVES, TRITON, fits_device, unready
 from ..native import core
+from ..reduction import divisor_of
 
 
 class Kernel(Protocol):
@@ -176,6 +177,15 @@ _keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
 # without the Python step that looks for torch.func transforms: under those no kernel runs
 _apply = super(torch.autograd.Function, Fused).apply
 _apply_on_device = super(torch.autograd.Function, FusedOnDevice).apply
+
+
+def divisor_for(found: int) -> Callable[..., Any]:
+    """What gives a mean's denominator for the kernels that were found: on a GPU, nothing that waits for it."""
+    if found != TRITON:
+        return divisor_of
+    from .triton import divisor_on_device
+
+    return divisor_on_device
 
 
 def empty_number(dtype: torch.dtype) -> Tensor:

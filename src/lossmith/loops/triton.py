@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..backend import INTERPRETED
 from ..errors import EMPTY, note_on, number_of
-from ..reduction import Reduction
+from ..reduction import Reduction, denominator_of
 
 EMPTY_MEAN = tl.constexpr(EMPTY)
 NO_ROW = tl.constexpr(2**63 - 1)
@@ -29,6 +29,8 @@ ADDED = tl.constexpr(1024)
 """How many partial sums one program adds at a time."""
 COUNTS = tl.constexpr(256)
 """How many partial sums a denominator has at most."""
+MOST_PARTIALS = 4096
+"""So many programs leave partial sums of a loss at most; beyond, each walks over more blocks."""
 
 
 class Divisor(NamedTuple):
@@ -44,6 +46,9 @@ class Divisor(NamedTuple):
         """The divisor of a sum whose terms are means over so many elements themselves."""
         assert isinstance(terms, int)
         return self._replace(number=self.number * terms)
+
+    def __truediv__(self, rows: float) -> "Divisor":
+        return self._replace(number=self.number / rows)
 
     @property
     def arguments(self) -> tuple[float, Tensor | None, int]:
@@ -119,6 +124,27 @@ def divided(
         if divisor == 0.0:
             _write_note(note, EMPTY_MEAN, LOSS, 0, 0, 0)
     return value
+
+
+@triton.jit
+def leave(
+    total: tl.tensor,
+    value: tl.tensor,
+    partials: tl.tensor,
+    number: tl.float64,
+    sums: tl.tensor,
+    n_sums: tl.tensor,
+    note: tl.tensor,
+    ON_EMPTY: tl.constexpr,
+    LOSS: tl.constexpr,
+    ALONE: tl.constexpr,
+) -> None:
+    """Puts a program's sum with the partial sums; if it is the only program, divides it and writes the value."""
+    if ALONE:
+        quotient = divided(total, number, sums, n_sums, note, ON_EMPTY, LOSS)
+        tl.store(value, rounded(quotient, value))
+    elif partials is not None:
+        tl.store(partials + tl.program_id(0), total)
 
 
 @triton.jit
@@ -328,34 +354,35 @@ def divisor_on_device(
 ) -> Divisor:
     """`reduction.divisor_of` without asking the device: what is summed there stays there."""
     elements = math.prod(shape)
-    rule = how.on_empty
-    weighed = how.mask is not None or how.sample_weight is not None
 
-    def total(*factors: Tensor | None, share: float = 1.0) -> Divisor:
+    def total(*factors: Tensor | None, share: float = 1.0) -> Any:
         given = [f for f in factors if f is not None]
         parts = given if how.mask is None else [*given, how.mask]
         if not parts:
-            return Divisor(elements * share, None, rule)
+            return elements * share
         covered = torch.broadcast_shapes(*(t.shape for t in parts))  # type: ignore[no-untyped-call]
         repeated = elements / math.prod(covered) if math.prod(covered) else 0.0
-        return Divisor(repeated * share, weigh(given, how.mask, covered, wide), rule)
+        return Divisor(repeated * share, weigh(given, how.mask, covered, wide), how.on_empty)
 
-    normalizer = how.normalizer
-    if isinstance(normalizer, str):
-        return total(how.sample_weight) if normalizer == "count" else total(how.sample_weight, weight)
-    if isinstance(normalizer, Tensor):
-        if normalizer.device.type == "cpu" and not INTERPRETED:
-            return Divisor(float(normalizer), None, rule)
-        return Divisor(1.0, normalizer.detach().reshape(1), rule)
-    if normalizer is not None:
-        return Divisor(float(normalizer), None, rule)
-    if how.reduction == "sum":
-        return Divisor()
-    if how.reduction == "mean":
+    def share() -> Any:
         if weight is None or not weight_in_mean:
             return total(how.sample_weight)
         # as in torch, the sum is over the weight as it is given, also where the operands broadcast to a larger loss
         return total(how.sample_weight, weight, share=weight.numel() / max(1, elements))
-    if not weighed:
-        return Divisor(float(batch if batch is not None else shape[0] if len(shape) > 0 else 1), None, rule)
-    return total(how.sample_weight, share=1 / (math.prod(shape[1:]) or math.nan))
+
+    if how.reduction == "sum":
+        return Divisor()
+    found: Any = denominator_of(
+        how,
+        shape,
+        weighed=how.mask is not None or how.sample_weight is not None,
+        count=lambda: total(how.sample_weight),
+        share=share,
+        weight=lambda: total(how.sample_weight, weight),
+        batch=batch,
+    )
+    if isinstance(found, Divisor):
+        return found
+    if isinstance(found, Tensor) and (found.device.type != "cpu" or INTERPRETED):
+        return Divisor(1.0, found.detach().reshape(1), how.on_empty)
+    return Divisor(float(found), None, how.on_empty)

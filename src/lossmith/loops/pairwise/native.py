@@ -11,8 +11,8 @@ from ... import checks
 from ...backend import TRITON, kernels
 from ...formula import Formula
 from ...native import core
-from ...reduction import Reduction, divisor_of, wants_gradient
-from ..fused import Steps, empty_number, fused, fused_on_device, summed, widened
+from ...reduction import Reduction, wants_gradient
+from ..fused import Steps, divisor_for, empty_number, fused, fused_on_device, summed, widened
 
 if TYPE_CHECKING:
     from ..triton import Divisor
@@ -81,7 +81,7 @@ def pairwise(
             if how.reduction == "sum":
                 call.divisor = 1.0
             elif how.reduction != "none" and not in_torch:
-                call.divisor = _divisor_of(found, how, shape, compute == torch.float64)
+                call.divisor = divisor_for(found)(how, shape, wide=compute == torch.float64)
                 in_torch = call.divisor == 0
             call.masked = bool(masks)
             if not in_torch:
@@ -91,15 +91,6 @@ def pairwise(
             call.divisor, call.result, call.bare = 0.0, compute, True
             return steps.finish(run(call, (*widened(vectors), *targets, *masks)))
     return steps.finish(steps.of(*vectors, *targets))
-
-
-def _divisor_of(found: int, how: Reduction, shape: torch.Size, wide: bool) -> "float | Divisor":
-    """The mean's denominator; on a GPU, nothing that waits for it."""
-    if found == TRITON:
-        from ..triton import divisor_on_device
-
-        return divisor_on_device(how, shape, wide=wide)
-    return divisor_of(how, shape, wide=wide)
 
 
 def _as_rows(tensor: Tensor, shape: torch.Size) -> Tensor:

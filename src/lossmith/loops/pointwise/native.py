@@ -11,8 +11,8 @@ from ... import checks
 from ...backend import TRITON, dtypes, kernels
 from ...formula import Formula
 from ...native import core
-from ...reduction import Reduction, divisor_of, reduce, wants_gradient
-from ..fused import empty_number, fused, fused_on_device, summed, widened
+from ...reduction import Reduction, reduce, wants_gradient
+from ..fused import divisor_for, empty_number, fused, fused_on_device, summed, widened
 from ..masking import hide_rows
 from . import reference
 from .compiled import unreduced
@@ -77,7 +77,7 @@ def pointwise(
                 checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
                 checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
                 wide = compute == torch.float64
-                divide = call.divisor_of()
+                divide = divisor_for(found)
                 call.settle(
                     lambda: divide(how, shape, wide=wide, weight=weight, weight_in_mean=weight_in_mean, batch=batch),
                     wants_gradient(how, weight),
@@ -144,7 +144,7 @@ def pointwise_rows(
             of_rows = how._replace(mask=mask)
             call = _Call(loss, formula, len(tensors), numbers, parameters, of_rows, None, compute, result, each, finish)
             call.on_device = found == TRITON
-            divide = call.divisor_of()
+            divide = divisor_for(found)
             call.settle(
                 lambda: divide(how, shape, wide=compute == torch.float64),
                 wants_gradient(how, weight) or how.reduction == "none" or classes == 0,
@@ -222,14 +222,6 @@ class _Call:
         self.mask: Tensor | None = None
         self.bare = False
         """Whether weighing and reducing are left to torch."""
-
-    def divisor_of(self) -> "Callable[..., float | Divisor]":
-        """What gives the mean's denominator: on a GPU, nothing that waits for it."""
-        if not self.on_device:
-            return divisor_of
-        from ..triton import divisor_on_device
-
-        return divisor_on_device
 
     def settle(
         self,

@@ -15,11 +15,12 @@ from ...errors import NUMBER, note_on, number_of
 from ...formula.triton import triton_function
 from ..fused import summed
 from ..triton import (
+    MOST_PARTIALS,
     Divisor,
     as_number,
-    divided,
     finish,
     gradient_scale,
+    leave,
     offsets,
     on,
     rounded,
@@ -30,9 +31,6 @@ from ..triton import (
 
 if TYPE_CHECKING:
     from .native import _Call
-
-MOST_PARTIALS = 4096
-"""So many programs leave partial sums at most; beyond, each walks over more blocks."""
 
 
 @triton.jit(do_not_specialize=["blocks"])
@@ -142,11 +140,7 @@ def pointwise_kernel(
                 slope = tl.where(kept & ~outside, slope, 0.0)
                 place = gradients[i] + offsets(index, sizes, gradient_strides[i])
                 tl.store(place, rounded(slope, gradients[i]), inside)
-    if ALONE:
-        quotient = divided(tl.sum(total), number, sums, n_sums, note, ON_EMPTY, LOSS)
-        tl.store(value, rounded(quotient, value))
-    elif partials is not None:
-        tl.store(partials + tl.program_id(0), tl.sum(total))
+    leave(tl.sum(total), value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)
 
 
 NUMBER_OUTSIDE = tl.constexpr(NUMBER)

@@ -10,8 +10,8 @@ from torch import Tensor
 from ... import checks
 from ...backend import TRITON, kernels
 from ...native import core
-from ...reduction import Reduction, divisor_of, wants_gradient
-from ..fused import Steps, empty_number, fused, fused_on_device, summed, widened
+from ...reduction import Reduction, wants_gradient
+from ..fused import Steps, divisor_for, empty_number, fused, fused_on_device, summed, widened
 
 if TYPE_CHECKING:
     from ..triton import Divisor
@@ -53,15 +53,12 @@ def transport(
             call = _Call(loss, steps, outside, p, rows, compute, result, weighed, masked=bool(masks))
             in_torch = bare or wants_gradient(how) or (directions is not None and how.reduction == "none")
             run: Callable[..., Tensor] = fused
-            divide: Callable[..., Any] = divisor_of
             if found == TRITON:
-                from ..triton import divisor_on_device
-
-                run, divide, in_torch = fused_on_device, divisor_on_device, in_torch or not rows.numel()
+                run, in_torch = fused_on_device, in_torch or not rows.numel()
             if how.reduction == "sum":
                 call.divisor = float(directions or 1)
             elif how.reduction != "none" and not in_torch:
-                call.divisor = divide(how, shape, wide=compute == torch.float64) * (directions or 1)
+                call.divisor = divisor_for(found)(how, shape, wide=compute == torch.float64) * (directions or 1)
                 in_torch = call.divisor == 0
             if not in_torch:
                 call.factors = len(factors)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ...backend import TRITON, kernels
 from ...native import core
-from ...reduction import Reduction, divisor_of, wants_gradient
+from ...reduction import Reduction, wants_gradient
 from ...reduction import reduce as reduced
-from ..fused import empty_number, fused, fused_on_device, widened
+from ..fused import divisor_for, empty_number, fused, fused_on_device, widened
 from .reference import choose, mine
 from .settings import MINERS, Mining, Triplets
 
@@ -39,19 +39,17 @@ def mined(
         compute = torch.float64 if vectors.dtype == torch.float64 else torch.float32
         call = _Call(loss, mining, finish, compute, result, masked=bool(masks), on_empty=how.on_empty)
         run: Callable[[Any, Sequence[Tensor]], Tensor] = fused
-        divide: Callable[..., float | Divisor] = divisor_of
         # what a mean of nothing is, and weights that want a gradient, are the business of torch's operations
         in_torch = wants_gradient(how) or how.on_empty == "error"
         if found == TRITON:
-            from ..triton import divisor_on_device as divide
-
             run, in_torch = fused_on_device, wants_gradient(how)
             vectors = widened((vectors,))[0]
         if how.reduction == "sum":
             call.divisor = 1.0
         elif how.reduction != "none" and not in_torch:
             shared = how.normalizer == "weight" or (how.normalizer is None and how.reduction == "mean")
-            call.divisor = SHARES[average] if shared else divide(how, shape, wide=compute == torch.float64)
+            wide = compute == torch.float64
+            call.divisor = SHARES[average] if shared else divisor_for(found)(how, shape, wide=wide)
             in_torch = call.divisor == 0
         if not in_torch:
             call.factors, call.active = len(factors), average == "active"

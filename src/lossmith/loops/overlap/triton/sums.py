@@ -8,7 +8,7 @@ import triton.language as tl
 
 from ....errors import LABEL, NUMBER
 from ....formula.vocabularies.triton import exp, log
-from ...triton import as_number, divided, offsets, rounded, take_note
+from ...triton import as_number, leave, offsets, rounded, take_note
 from .tiles import kept_at, softmax_of, tile_of, used_pixels
 
 OUT_OF_RANGE = tl.constexpr(LABEL)
@@ -243,10 +243,6 @@ def judge_kernel(
     count = tl.sum(count_total)
     if COUNTING != "number":
         tl.store(counts + tl.program_id(0), count)
-    if ALONE:
-        if COUNTING != "number":
-            number = as_number(number, tl.float64) * count
-        quotient = divided(tl.sum(loss_total), number, others, 1, note, ON_EMPTY, LOSS)
-        tl.store(value, rounded(quotient, value))
-    elif partials is not None:
-        tl.store(partials + tl.program_id(0), tl.sum(loss_total))
+    if ALONE and COUNTING != "number":
+        number = as_number(number, tl.float64) * count
+    leave(tl.sum(loss_total), value, partials, number, others, 1, note, ON_EMPTY, LOSS, ALONE)

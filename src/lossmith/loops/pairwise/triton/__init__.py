@@ -16,7 +16,7 @@ from torch import Tensor
 from ....errors import note_on, number_of
 from ....formula.triton import triton_function
 from ...fused import summed
-from ...triton import Divisor, Layout, finish, on
+from ...triton import MOST_PARTIALS, Divisor, Layout, finish, on
 from .kernel import pairwise_kernel
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ ALONG = 512
 """So many numbers of a wider row are taken at a time."""
 THREADS = 128
 """Of a program, unless its row is wide; not less than its rows, for each of which there are many numbers."""
-MOST_PARTIALS = 4096
-"""So many programs leave partial sums at most; beyond, each walks over more tiles."""
 
 
 def norm_of(p: float) -> str:

@@ -9,7 +9,7 @@ import triton.language as tl
 
 from ....errors import NUMBER
 from ....formula.vocabularies.triton import minimum, sqrt
-from ...triton import as_number, divided, gradient_scale, offsets, rounded, take_note, unless_one
+from ...triton import as_number, gradient_scale, leave, offsets, rounded, take_note, unless_one
 from .distances import direction, distance
 from .rows import greatest_of, inverse_near, numbers_at, products_of, squares_of
 
@@ -310,8 +310,4 @@ def pairwise_kernel(
                         rounded(slopes[i], gradients[i]),
                         inside[:, None] & (columns < width)[None, :],
                     )
-    if ALONE:
-        quotient = divided(tl.sum(total), number, sums, n_sums, note, ON_EMPTY, LOSS)
-        tl.store(value, rounded(quotient, value))
-    elif partials is not None:
-        tl.store(partials + tl.program_id(0), tl.sum(total))
+    leave(tl.sum(total), value, partials, number, sums, n_sums, note, ON_EMPTY, LOSS, ALONE)

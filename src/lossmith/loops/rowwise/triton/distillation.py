@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ....formula.vocabularies.triton import expm1, log1p
-from ...triton import as_number, gradient_scale, rounded, take_note, unless_one
+from ...triton import as_number, gradient_scale, leave, rounded, take_note, unless_one
 from .rows import (
     LABEL_OUTSIDE,
     Rows,
@@ -23,7 +23,6 @@ from .rows import (
     exp_below,
     factor_of,
     greatest_of,
-    leave,
     number_of_row,
     place_of,
     raised,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ....formula.triton import triton_function
 from ....formula.vocabularies.triton import exp, expm1, log1p
-from ...triton import as_number, gradient_scale, rounded, take_note, unless_one
+from ...triton import as_number, gradient_scale, leave, rounded, take_note, unless_one
 from .rows import (
     LABEL_OUTSIDE,
     Rows,
@@ -22,7 +22,6 @@ from .rows import (
     exp_below,
     factor_of,
     greatest_of,
-    leave,
     multiple,
     number_of_row,
     place_of,

@@ -10,14 +10,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ...triton import as_number, gradient_scale, rounded, take_note, unless_one
+from ...triton import as_number, gradient_scale, leave, rounded, take_note, unless_one
 from .rows import (
     LABEL_OUTSIDE,
     Rows,
     Tile,
     classes_from,
     factor_of,
-    leave,
     number_of_row,
     place_of,
     read_labels,

@@ -11,14 +11,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ...triton import gradient_scale, rounded, take_note, unless_one
+from ...triton import gradient_scale, leave, rounded, take_note, unless_one
 from .rows import (
     LABEL_OUTSIDE,
     Rows,
     Tile,
     classes_from,
     factor_of,
-    leave,
     number_of_row,
     place_of,
     read_tile,

@@ -10,8 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ...triton import gradient_scale, rounded, take_note, unless_one
-from .rows import LABEL_OUTSIDE, Rows, Tile, factor_of, leave, number_of_row, place_of, read_labels, rows_of, unmasked
+from ...triton import gradient_scale, leave, rounded, take_note, unless_one
+from .rows import LABEL_OUTSIDE, Rows, Tile, factor_of, number_of_row, place_of, read_labels, rows_of, unmasked
 
 if TYPE_CHECKING:
     from ..native import Parts, _Call

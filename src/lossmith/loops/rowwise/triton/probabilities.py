@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ....formula.triton import triton_function
 from ....formula.vocabularies.triton import log1p
-from ...triton import as_number, gradient_scale, rounded, unless_one
+from ...triton import as_number, gradient_scale, leave, rounded, unless_one
 from .rows import (
     Rows,
     Tile,
@@ -21,7 +21,6 @@ from .rows import (
     exp_below,
     factor_of,
     greatest_of,
-    leave,
     multiple,
     place_of,
     raised,

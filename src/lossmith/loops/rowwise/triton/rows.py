@@ -19,15 +19,13 @@ from torch import Tensor
 
 from ....errors import LABEL, note_on, number_of
 from ....formula.vocabularies.triton import exp, maximum
-from ...triton import COUNTS, Divisor, Layout, divided, finish, offsets, on, rounded
+from ...triton import COUNTS, MOST_PARTIALS, Divisor, Layout, finish, offsets, on, rounded
 from ..native import CLASS_WEIGHTS, NUMBER
 
 if TYPE_CHECKING:
     from ..native import Parts, _Call
 
 LABEL_OUTSIDE = tl.constexpr(LABEL)
-MOST_PARTIALS = 4096
-"""So many programs leave partial sums at most; beyond, each walks over more tiles."""
 
 
 # ----- in kernels -----
@@ -187,27 +185,6 @@ def greatest_of(x: tl.tensor) -> tl.tensor:
 def wide_sum(x: tl.tensor) -> tl.tensor:
     """The sum of each row of a tile, in float64."""
     return tl.sum(x.to(tl.float64), 1)
-
-
-@triton.jit
-def leave(
-    total: tl.tensor,
-    value: tl.tensor,
-    partials: tl.tensor,
-    number: tl.float64,
-    sums: tl.tensor,
-    n_sums: tl.tensor,
-    note: tl.tensor,
-    ON_EMPTY: tl.constexpr,
-    LOSS: tl.constexpr,
-    ALONE: tl.constexpr,
-) -> None:
-    """Puts a program's sum with the partial sums; if it is the only program, divides it and writes the value."""
-    if ALONE:
-        quotient = divided(total, number, sums, n_sums, note, ON_EMPTY, LOSS)
-        tl.store(value, rounded(quotient, value))
-    elif partials is not None:
-        tl.store(partials + tl.program_id(0), total)
 
 
 @triton.jit(do_not_specialize=["n", "ignored"])
