@@ -7,6 +7,7 @@ as this process's own report.
 
 import multiprocessing
 import os
+import types
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,12 @@ def _serialized(config: pytest.Config, report: pytest.TestReport) -> dict[str, A
 def interpret_as_a_device() -> None:
     """Mends the interpreter where it is no device: float32 is rounded to bfloat16, and not truncated; min and max drop
     NaN unless they are asked to keep it, as the interpreter's reductions do too.
+
+    And where it is slow: it puts its functions into Triton's language for every call of a function in a kernel, which is
+    most of its time. Here they go in once and stay.
     """
     import triton.language as tl
+    from triton.runtime import interpreter
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
     cast = InterpreterBuilder.cast_impl
@@ -102,6 +107,17 @@ def interpret_as_a_device() -> None:
         rounded = torch.from_numpy(numpy.ascontiguousarray(source.data)).bfloat16().view(torch.uint16)
         return TensorHandle(rounded.numpy().reshape(source.data.shape), tl.bfloat16)
 
+    patch = interpreter._patch_lang
+    patched: set[frozenset[str]] = set()
+
+    def patch_once(function: Any) -> Any:
+        languages = [value.__name__ for value in function.__globals__.values() if value is tl or value is tl.core]
+        if frozenset(languages) not in patched:
+            patched.add(frozenset(languages))
+            patch(function)
+        return types.SimpleNamespace(restore=lambda: None)
+
+    interpreter._patch_lang = patch_once
     InterpreterBuilder.cast_impl = rounding
     InterpreterBuilder.create_minnumf = lambda self, x, y: self.binary_op(x, y, numpy.fmin)
     InterpreterBuilder.create_maxnumf = lambda self, x, y: self.binary_op(x, y, numpy.fmax)
