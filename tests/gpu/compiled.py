@@ -3,7 +3,7 @@
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from lossmith import backend
+from lossmith.loops import fused, launches
 
 MOST_REGISTERS = 255
 """Of a thread on a GPU of NVIDIA's."""
@@ -42,6 +43,30 @@ class Driver:
         return 0
 
 
+class Launcher(Driver):
+    """One that also starts compiled kernels, in that it notes with what."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.started: list[tuple[Any, ...]] = []
+        """Of each start the kernel's name, the programs, Triton's numbers of the kernel, and the arguments."""
+        self.utils = self
+
+    def get_device_properties(self, device: str) -> dict[str, int]:
+        return {"max_shared_mem": 2**20}
+
+    def load_binary(self, name: str, kernel: bytes, shared: int, device: str) -> tuple[None, str, int, int, int]:
+        """The module, the function, its registers, its spills, its most threads."""
+        return None, name, 0, 0, 1024
+
+    def launcher_cls(self, source: Any, metadata: Any) -> Callable[..., None]:
+        def starts(x: int, y: int, z: int, stream: int, name: str, packed: Any, noted: Any, *rest: Any) -> None:
+            _, _, *arguments = rest  # hooks
+            self.started.append((name, (x, y, z), packed, tuple(arguments)))
+
+        return starts
+
+
 class Binary(NamedTuple):
     """One kernel in machine code."""
 
@@ -54,6 +79,21 @@ class Binary(NamedTuple):
     full: bool
     """Whether a thread has all the registers that there are. ptxas also spills a few words to take fewer, so that more
     threads run at a time."""
+
+
+@contextmanager
+def started(target: str) -> Iterator[list[tuple[Any, ...]]]:
+    """Calls on CPU tensors start kernels as on this device, but those do nothing. What is started is noted."""
+    before, launcher = driver._active, Launcher(target)
+    driver.set_active(launcher)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "FORCED", "triton")
+        patch.setattr(backend, "INTERPRETED", True)
+        patch.setattr(launches, "_plans", {})
+        try:
+            yield launcher.started
+        finally:
+            driver._active = before
 
 
 @contextmanager
@@ -73,6 +113,7 @@ def only_compiled(target: str) -> Iterator[dict[int, Any]]:
         patch.setattr(JITFunction, "run", warm_up)
         patch.setattr(backend, "FORCED", "triton")
         patch.setattr(backend, "INTERPRETED", True)
+        patch.setattr(fused, "_launched", lambda: lambda kernel, *given: kernel.launch(*given))  # never repeated
         try:
             yield found
         finally:

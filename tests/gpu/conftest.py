@@ -23,7 +23,7 @@ if backend.INTERPRETED:
     interpret_as_a_device()
 
 INTERPRETER = pytest.StashKey[Interpreter]()
-SAMPLE = {"case": 80, "target": 10, "device": 6}
+SAMPLE = {"case": 80, "target": 25, "device": 6}
 """Interpreting is slow, and so is compiling: of tests that ask for the first of these one in so many is a sample."""
 
 

@@ -92,8 +92,8 @@ def interpret_as_a_device() -> None:
     """Mends the interpreter where it is no device: float32 is rounded to bfloat16, and not truncated; min and max drop
     NaN unless they are asked to keep it, as the interpreter's reductions do too.
 
-    And where it is slow: it puts its functions into Triton's language for every call of a function in a kernel, which is
-    most of its time. Here they go in once and stay.
+    And where it is slow: for every function that a kernel calls it puts its own into Triton's language once more,
+    which is most of its time. Here they go in once and stay.
     """
     import triton.language as tl
     from triton.runtime import interpreter

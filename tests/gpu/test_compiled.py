@@ -2,28 +2,29 @@
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 import lossmith.functional as LF
-from cases import Arguments
-from kernels import DTYPES, KERNEL_CASES, everything, leaves_of, mask_for, ran, random_tensor, to_dtype
+from cases import Arguments, Case
+from kernels import DTYPES, each_case, everything, leaves_of, mask_for, ran, random_tensor, to_dtype
 from lossmith import backend
+from lossmith.loops import launches
 from native.test_threads import LARGE
 
 pytest.importorskip("triton")
 if backend.INTERPRETED:
     pytest.skip("Triton interprets here, and compiles nothing", allow_module_level=True)
 
-from .compiled import TARGETS, Binary, binary, only_compiled
+from .compiled import TARGETS, Binary, binary, only_compiled, started
 
 FEW = 32
 """Bytes that ptxas may spill of its own accord, where registers are left."""
-LOSSES = sorted({case.loss for case in KERNEL_CASES})
 each_target = pytest.mark.parametrize("target", TARGETS)
 
 
@@ -46,19 +47,15 @@ def binaries(
     return [binary(compiled) for compiled in found.values()]
 
 
-def calls_of(loss: str) -> Iterator[tuple[Any, ...]]:
-    """Calls of a loss in all its cases, or in some of them: function, arguments, leaves, keywords."""
-    for case in KERNEL_CASES:
-        if case.loss != loss:
-            continue
-        for dtype in DTYPES:
-            for n in (64, 7):
-                arguments = case(n, dtype=dtype)
-                shape = case.shape(arguments)
-                given = {"mask": mask_for(shape), "sample_weight": random_tensor(shape, 1, 0.2, 2.0, dtype)}
-                for keywords in ({}, given):
-                    for reduction in ("mean", "none"):
-                        yield case.function, arguments, leaves_of(case), {**keywords, "reduction": reduction}
+def drawn_call(case: Case, draw: random.Random, weighed: bool) -> tuple[Any, ...]:
+    """A call of some size, dtype and reduction: function, arguments, leaves, keywords."""
+    dtype = draw.choice(DTYPES)
+    arguments = case(draw.choice((64, 7)), dtype=dtype)
+    shape = case.shape(arguments)
+    keywords: dict[str, Any] = {"reduction": draw.choice(("mean", "none"))}
+    if weighed:
+        keywords |= {"mask": mask_for(shape), "sample_weight": random_tensor(shape, 1, 0.2, 2.0, dtype)}
+    return case.function, arguments, leaves_of(case), keywords
 
 
 def sound(found: Binary, target: str) -> None:
@@ -78,12 +75,11 @@ def sound(found: Binary, target: str) -> None:
 
 
 @each_target
-@pytest.mark.parametrize("loss", LOSSES)
-def test_no_kernel_spills_and_no_formula_drops_nan(loss, target):
-    every = [*calls_of(loss)]
-    for function, arguments, leaves, keywords in (
-        every if everything() else random.Random(f"{loss} {target}").sample(every, 1)
-    ):
+@each_case
+def test_no_kernel_spills_and_no_formula_drops_nan(case, target):
+    draw = random.Random(f"{case} {target}")
+    for weighed in (False, True) if everything() else (draw.random() < 0.5,):
+        function, arguments, leaves, keywords = drawn_call(case, draw, weighed)
         for found in binaries(target, function, arguments, leaves, **keywords):
             sound(found, target)
 
@@ -123,3 +119,31 @@ def test_loads_are_wide(name, target):
         loads = re.findall(every, found.text)
         if not found.name.startswith(("finish", "count")):  # which add partial sums, and read labels
             assert len(re.findall(wide, found.text)) >= 1, f"{found.name}: of {len(loads)} loads none is wide"
+
+
+@each_target
+@each_case
+def test_a_repeated_call_starts_what_triton_would(case, target):
+    """From its plan a call starts the same kernels with the same arguments as by way of Triton's own search."""
+    arguments = case(64, dtype=torch.float32)
+    weights = random_tensor(case.shape(arguments), 1, 0.2, 2.0, torch.float32)
+    with started(target) as starts:
+        for keywords in ({}, {"sample_weight": weights}, {"reduction": "none"}):
+            points = {name: arguments[name].detach().requires_grad_() for name in leaves_of(case)}
+            calls = []
+            launches._plans.clear()
+            for _ in range(2):
+                loss = case.function(**{**arguments, **points}, **keywords)
+                torch.autograd.grad(loss, [*points.values()], torch.ones_like(loss))
+                calls.append([*starts])
+                starts.clear()
+            assert calls[0]
+            address = {t.data_ptr(): t.data_ptr() for t in (*arguments.values(), weights) if isinstance(t, Tensor)}
+            for first, again in zip(*calls, strict=True):
+                assert first[:3] == again[:3]
+                for x, y in zip(tree_leaves(first[3]), tree_leaves(again[3]), strict=True):
+                    if isinstance(x, Tensor):
+                        y = y.data_ptr() if isinstance(y, Tensor) else y
+                        assert address.setdefault(x.data_ptr(), y) == y
+                    else:
+                        assert x is y or x == y

@@ -40,7 +40,7 @@ def test_every_combination(case, dtype, device):
     for n in SIZES if everything() else draw.sample(SIZES, 2):
         arguments = case(n, dtype=dtype, device=device, seed=draw.randrange(100))
         every = combinations(case.shape(arguments), device)
-        for keywords in draw.sample(every, 30 if everything() else 3):
+        for keywords in draw.sample(every, 4 if everything() else 3):
             compare("triton", case, arguments, dtype, **keywords)
 
 

@@ -8,8 +8,9 @@ On a GPU the upstream gradient is known to the device alone: there the first bac
 gradients, and it returns at once if the number is 1, else writes them anew.
 """
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +48,10 @@ class DeviceKernel(Protocol):
     def reduced(self) -> bool:
         """Whether the result is one number."""
 
+    @property
+    def key(self) -> Hashable:
+        """What a launch depends on besides tensors, if the call is `Repeatable`, else None."""
+
     def launch(
         self,
         tensors: Sequence[Tensor],
@@ -64,6 +69,17 @@ class DeviceKernel(Protocol):
 
     def reference(self, tensors: Sequence[Tensor]) -> Tensor:
         """The same value by differentiable operations."""
+
+
+class Repeatable(DeviceKernel, Protocol):
+    """One that launches the same as another of its key, if their tensors have the same shapes, strides and dtypes."""
+
+    @property
+    def beside(self) -> tuple[Tensor, ...]:
+        """Tensors on the device that a launch takes, but not from its arguments: sums that a mean divides by."""
+
+    def keep(self, beside: tuple[Tensor, ...]) -> None:
+        """Takes for `beside` what a forward has made, since backward needs it."""
 
 
 @dataclass(slots=True)
@@ -136,7 +152,7 @@ def fused_on_device(kernel: DeviceKernel, tensors: Sequence[Tensor]) -> Tensor:
     if torch.is_grad_enabled() and any([t.requires_grad for t in tensors]):
         result: Tensor = _apply_on_device(kernel, *tensors)  # type: ignore[no-untyped-call]
         return result
-    value = kernel.launch(tensors, (False,) * len(tensors))[0]
+    value = _launched()(kernel, tensors, (False,) * len(tensors))[0]
     assert value is not None
     return value
 
@@ -147,7 +163,7 @@ class FusedOnDevice(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kernel: DeviceKernel, *tensors: Tensor) -> Tensor:
         wanted = ctx.needs_input_grad[1:]
-        value, gradients = kernel.launch(tensors, wanted if kernel.reduced else (False,) * len(tensors))
+        value, gradients = _launched()(kernel, tensors, wanted if kernel.reduced else (False,) * len(tensors))
         ctx.kernel = kernel
         ctx.fresh = any([g is not None for g in gradients])
         ctx.save_for_backward(*tensors, *(gradients if ctx.fresh else ()))
@@ -169,7 +185,15 @@ class FusedOnDevice(torch.autograd.Function):
             # what is handed out has the memory of the saved tensor, but not its identity or version
             into = [None if g is None else g.data for g in saved[count:]]
         ctx.fresh = False
-        return None, *kernel.launch(saved[:count], wanted, upstream, into)[1]
+        return None, *_launched()(kernel, saved[:count], wanted, upstream, into)[1]
+
+
+@functools.cache
+def _launched() -> Callable[..., tuple[Tensor | None, Sequence[Tensor | None]]]:
+    """`launches.launched`, which imports Triton."""
+    from .launches import launched
+
+    return launched
 
 
 _keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph

@@ -9,7 +9,6 @@ when a call first runs on a GPU.
 # mypy: disable-error-code="untyped-decorator"
 # Triton comes without types.
 
-import contextlib
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from torch import Tensor
 from ..backend import INTERPRETED
 from ..errors import EMPTY, note_on, number_of
 from ..reduction import Reduction, denominator_of
+from .launches import enqueue, on
 
 EMPTY_MEAN = tl.constexpr(EMPTY)
 NO_ROW = tl.constexpr(2**63 - 1)
@@ -49,6 +49,16 @@ class Divisor(NamedTuple):
 
     def __truediv__(self, rows: float) -> "Divisor":
         return self._replace(number=self.number / rows)
+
+    @property
+    def key(self) -> tuple[float, str]:
+        """What it is, but for numbers on the device."""
+        return self.number, self.on_empty
+
+    @property
+    def beside(self) -> tuple[Tensor, ...]:
+        """The numbers on the device."""
+        return () if self.sums is None else (self.sums,)
 
     @property
     def arguments(self) -> tuple[float, Tensor | None, int]:
@@ -256,18 +266,12 @@ def weigh_kernel(
 # ----- around kernels -----
 
 
-def on(tensor: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Kernels start on the current device: makes it the tensor's, if it is another."""
-    index = tensor.device.index
-    if index is None or index == torch.accelerator.current_device_index():
-        return contextlib.nullcontext()
-    return torch.accelerator.device_index(index)
-
-
 def finish(loss: str, partials: Tensor, divisor: Divisor, value: Tensor) -> None:
     """Adds partial sums, divides, and writes the value."""
     arguments = partials, partials.numel(), *divisor.arguments, value, note_on(value.device)
-    finish_kernel[(1,)](*arguments, divisor.on_empty, LOSS=number_of(loss) if divisor.on_empty == "error" else 0)
+    enqueue(
+        finish_kernel, (1,), *arguments, divisor.on_empty, LOSS=number_of(loss) if divisor.on_empty == "error" else 0
+    )
 
 
 def rescale(gradients: Sequence[Tensor | None], upstream: Tensor) -> None:

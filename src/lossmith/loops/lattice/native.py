@@ -149,6 +149,8 @@ class _CallOnDevice:
     def reduced(self) -> bool:
         return self.divisor is not None
 
+    key = None
+
     def launch(
         self,
         tensors: Sequence[Tensor],

@@ -209,6 +209,8 @@ class _Call:
             raise _NothingCounts
         return value, gradients + [None] * (len(tensors) - 2)
 
+    key = None
+
     def launch(
         self,
         tensors: Sequence[Tensor],

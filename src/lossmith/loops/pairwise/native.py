@@ -1,6 +1,6 @@
 """The pairwise loop on the compiled kernels, and the choice between them and the reference."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -215,6 +215,21 @@ class _Call:
                 place = summed(whole, vectors[i])
             gradients[i] = place
         return value if value.dim() == 0 else value.reshape(self.shape), gradients
+
+    @property
+    def key(self) -> Hashable:
+        divisor = self.divisor if isinstance(self.divisor, float | int) else self.divisor.key
+        return (
+            self.loss, self.kind, self.formula, self.numbers, self.shape, self.width, self.compute, self.result,
+            divisor, self.targeted, self.factors, self.masked, self.bare,
+        )  # fmt: skip
+
+    @property
+    def beside(self) -> tuple[Tensor, ...]:
+        return () if isinstance(self.divisor, float | int) else self.divisor.beside
+
+    def keep(self, beside: tuple[Tensor, ...]) -> None:
+        """There is nothing that forward makes for backward."""
 
     def launch(
         self,

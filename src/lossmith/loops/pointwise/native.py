@@ -1,7 +1,7 @@
 """The pointwise loop on kernels, and the choice between them and the reference."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -71,9 +71,8 @@ def pointwise(
             tail = (weight, weight_in_mean, batch)
             call = _Call(loss, formula, len(tensors), numbers, parameters, how, domain, compute, result, shape, tail)
             elements = shape.numel()
-            if found == TRITON:
-                call.on_device = True
-            if found == TRITON or extras or how.normalizer is not None or how.reduction == "none" or not elements:
+            call.on_device = found == TRITON
+            if extras or how.normalizer is not None or how.reduction == "none" or not elements:
                 checks.fits(loss, "mask", how.mask, shape, "the unreduced loss")
                 checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
                 wide = compute == torch.float64
@@ -91,7 +90,7 @@ def pointwise(
                 call.divisor = 1.0
             else:
                 call.divisor = float(batch if batch is not None else shape[0] if shape else 1)
-            return fused(call, tensors)
+            return fused_on_device(call, tensors) if found == TRITON else fused(call, tensors)
     return reference.pointwise(
         loss,
         formula,
@@ -316,6 +315,22 @@ class _Call:
             if gradient is not None and gradient.shape != tensors[i].shape:
                 gradients[i] = summed(gradient, tensors[i])
         return value, gradients
+
+    @property
+    def key(self) -> Hashable:
+        divisor = self.divisor if isinstance(self.divisor, float | int) else self.divisor.key
+        bounds = None if self.domain is None else self.domain.bounds
+        return (
+            self.loss, self.formula, self.numbers, self.parameters, bounds, self.compute, self.result, self.shape,
+            divisor, len(self.factors), self.mask is None, self.bare,
+        )  # fmt: skip
+
+    @property
+    def beside(self) -> tuple[Tensor, ...]:
+        return () if isinstance(self.divisor, float | int) else self.divisor.beside
+
+    def keep(self, beside: tuple[Tensor, ...]) -> None:
+        """There is nothing that forward makes for backward."""
 
     def launch(
         self,

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...errors import NUMBER, note_on, number_of
 from ...formula.triton import triton_function
 from ..fused import summed
+from ..launches import enqueue, on
 from ..triton import (
     MOST_PARTIALS,
     Divisor,
@@ -22,7 +23,6 @@ from ..triton import (
     gradient_scale,
     leave,
     offsets,
-    on,
     rounded,
     strided,
     take_note,
@@ -202,7 +202,9 @@ def launch(
     numbers, parameters = [*call.numbers, 0.0, 0.0], [*call.parameters, 0.0, 0.0, 0.0, 0.0]
     if programs:
         with on(operands[0]):
-            pointwise_kernel[(programs,)](
+            enqueue(
+                pointwise_kernel,
+                (programs,),
                 *pointers,
                 mask,
                 value,

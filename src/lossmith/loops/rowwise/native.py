@@ -1,6 +1,6 @@
 """The rowwise loop on the compiled kernels, and the choice between them and the reference."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -283,6 +283,29 @@ class _Call:
         if status == _EMPTY:
             raise _NothingCounts
         return value, gradients + [None] * (len(tensors) - 2)
+
+    @property
+    def key(self) -> Hashable:
+        distillation: Any = self.distillation
+        if distillation is not None:
+            distillation = distillation._replace(labels=None), distillation.labels is None
+        return (
+            self.loss, self.kind, self.dim, self.dtypes, self.ignore_index, self.smoothing, self.focus, self.margin,
+            self.power, self.weighted, self.counting, self.divisor, self.factors, self.masked, distillation, self.bare,
+            self.on_empty,
+        )  # fmt: skip
+
+    @property
+    def beside(self) -> tuple[Tensor, ...]:
+        if self.counted is not None:
+            return self.counted.beside
+        return () if self.normalizer is None else (self.normalizer,)
+
+    def keep(self, beside: tuple[Tensor, ...]) -> None:
+        from ..triton import Divisor
+
+        (sums,) = beside
+        self.counted = Divisor(self.divisor, sums, self.on_empty)
 
     def launch(
         self,

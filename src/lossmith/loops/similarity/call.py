@@ -190,6 +190,8 @@ class _Call:
         result = values.to(self.dtypes[0] if self.bare else self.dtypes[1])
         return result, gradients + [None] * (len(tensors) - len(gradients))
 
+    key = None
+
     def launch(
         self,
         tensors: Sequence[Tensor],

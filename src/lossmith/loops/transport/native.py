@@ -160,6 +160,8 @@ class _Call:
             gradients[i] = place
         return value if value.dim() == 0 else value.reshape(self.shape), gradients
 
+    key = None
+
     def launch(
         self,
         tensors: Sequence[Tensor],

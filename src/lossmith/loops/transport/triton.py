@@ -20,6 +20,7 @@ from ...backend import HALVES
 from ...errors import NUMBER, note_on, number_of
 from ...formula.vocabularies.triton import maximum, sign
 from ..fused import summed
+from ..launches import on
 from ..triton import (
     Divisor,
     Layout,
@@ -27,7 +28,6 @@ from ..triton import (
     finish,
     gradient_scale,
     offsets,
-    on,
     rescale,
     rounded,
     take_note,

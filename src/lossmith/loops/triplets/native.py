@@ -113,6 +113,8 @@ class _Call:
             self.counts = account[:, 0], account[:, 1]
         return value, [gradient, *[None] * (len(tensors) - 1)]
 
+    key = None
+
     def launch(
         self,
         tensors: Sequence[Tensor],
@@ -198,7 +200,7 @@ def mined_sums(name: str, vectors: Tensor, labels: Tensor, mask: Tensor | None, 
     if found:
         account = torch.empty(len(labels), 4, dtype=torch.float64, device=vectors.device)
         if found == TRITON:
-            from ..triton import on
+            from ..launches import on
             from .triton import mine as mine_on_device
 
             with on(vectors):

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from ....backend import HALVES
 from ....errors import note_on, number_of
-from ...triton import Divisor, finish, on, rescale
+from ...launches import on
+from ...triton import Divisor, finish, rescale
 from .gradient import gradient_kernel
 from .plan import plan_kernel
 from .softmax import normalise_kernel

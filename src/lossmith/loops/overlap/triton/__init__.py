@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ....errors import note_on, number_of
 from ....formula.triton import triton_function
-from ...triton import COUNTS, Divisor, Layout, finish, on
+from ...launches import on
+from ...triton import COUNTS, Divisor, Layout, finish
 from ..regions import Settings
 from .slopes import differentiate_kernel
 from .sums import SLOPES, SUMS, judge_kernel, measure_kernel

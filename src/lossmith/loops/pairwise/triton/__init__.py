@@ -16,7 +16,8 @@ from torch import Tensor
 from ....errors import note_on, number_of
 from ....formula.triton import triton_function
 from ...fused import summed
-from ...triton import MOST_PARTIALS, Divisor, Layout, finish, on
+from ...launches import enqueue, on
+from ...triton import MOST_PARTIALS, Divisor, Layout, finish
 from .kernel import pairwise_kernel
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def launch(
 
     noted = call.kind == "contrastive" or divisor.on_empty == "error"
     with on(vectors[0]):
-        pairwise_kernel[(programs,)](
+        enqueue(
+            pairwise_kernel,
+            (programs,),
             *pointers,
             target,
             mask,

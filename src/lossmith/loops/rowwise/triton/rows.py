@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ....errors import LABEL, note_on, number_of
 from ....formula.vocabularies.triton import exp, maximum
-from ...triton import COUNTS, MOST_PARTIALS, Divisor, Layout, finish, offsets, on, rounded
+from ...launches import enqueue, on
+from ...triton import COUNTS, MOST_PARTIALS, Divisor, Layout, finish, offsets, rounded
 from ..native import CLASS_WEIGHTS, NUMBER
 
 if TYPE_CHECKING:
@@ -357,7 +358,9 @@ class Rows:
         if summed and programs > 1:
             partials = torch.empty(programs, dtype=torch.float64, device=parts.input.device)
         with on(parts.input):
-            kernel[(programs, shares)](
+            enqueue(
+                kernel,
+                (programs, shares),
                 parts.input,
                 parts.target,
                 parts.mask,
@@ -420,7 +423,9 @@ def _count(call: "_Call", parts: "Parts", labels: Tensor | None, shape: Sequence
     programs = min(COUNTS.value, triton.cdiv(n, 1024))
     partials = torch.empty(programs, dtype=torch.float64, device=parts.input.device)
     with on(parts.input):
-        count_kernel[(programs,)](
+        enqueue(
+            count_kernel,
+            (programs,),
             labels,
             parts.mask,
             parts.factors,

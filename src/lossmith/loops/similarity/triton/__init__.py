@@ -13,7 +13,8 @@ import triton
 from torch import Tensor
 
 from ....errors import note_on, number_of
-from ...triton import COUNTS, Divisor, divisor_on_device, finish, on, rescale
+from ...launches import on
+from ...triton import COUNTS, Divisor, divisor_on_device, finish, rescale
 from ..rows import sigmoids
 from ..tiled import asked_of, listed, sweep
 from .directions import column_sums_kernel, derivatives_kernel, directions_kernel, row_sums_kernel

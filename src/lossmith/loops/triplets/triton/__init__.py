@@ -13,7 +13,8 @@ import torch
 import triton
 from torch import Tensor
 
-from ...triton import Divisor, finish, on, rescale, weigh
+from ...launches import on
+from ...triton import Divisor, finish, rescale, weigh
 from ..settings import MINERS, Mining
 from .gradients import hand_out_kernel, pulls_kernel
 from .samples import distances_kernel, lengths_kernel
