@@ -134,7 +134,7 @@ def pointwise_kernel(
             total += loss.to(tl.float64)
         elif value is not None:
             tl.store(value + offsets(index, sizes, value_strides), rounded(loss, value), inside)
-        for i in tl.static_range(len(gradients)):
+        for i in tl.static_range(len(operands)):
             if gradients[i] is not None:
                 slope = results[1 + i] * weight * scale
                 slope = tl.where(kept & ~outside, slope, 0.0)

@@ -298,15 +298,12 @@ def standing_of(
 
 
 @triton.jit
-def ends_of(
-    ends: tl.tensor, row: tl.tensor, sizes: tl.tensor, valid_strides: tl.tensor, size: tl.tensor, used: tl.tensor
-) -> tl.tensor:
-    """Where a row's sums of weights begin, if it has weights, and the last of them."""
+def total_of(ends: tl.tensor, size: tl.tensor, used: tl.tensor) -> tl.tensor:
+    """The last of a row's sums of weights, if it has weights."""
     total = tl.full((), 1.0, tl.float64)
     if ends is not None:
-        ends += offsets(row, sizes, valid_strides) * size
         total = tl.where(used != 0, tl.load(ends + size - 1), 1.0)
-    return ends, total
+    return total
 
 
 @triton.jit(do_not_specialize=["begin", "rows"])
@@ -356,8 +353,12 @@ def transport_kernel(
                 wrong = one + kept > one + tl.load(valid[i] + at)
                 take_note(note, wrong, one + at, one + 2 + i, 0, NUMBER_OUTSIDE, LOSS)
     used = kept * right
-    x_ends, x_total = ends_of(ends[0], row, sizes, valid_strides[0], x_size, used)
-    y_ends, y_total = ends_of(ends[1], row, sizes, valid_strides[1], y_size, used)
+    x_ends, y_ends = ends[0], ends[1]
+    if x_ends is not None:
+        x_ends += offsets(row, sizes, valid_strides[0]) * x_size
+    if y_ends is not None:
+        y_ends += offsets(row, sizes, valid_strides[1]) * y_size
+    x_total, y_total = total_of(x_ends, x_size, used), total_of(y_ends, y_size, used)
     used = unless_one(used, upstream, STORED)
     if FORCES or JUMPS:
         room = scratch + program * 3 * (x_size + y_size)
@@ -435,10 +436,10 @@ def gradient_kernel(
             write_forces(to, gradient_steps[i], order, steps[i], written, room, room + size, slope, used, BLOCK)
         if gradients[2 + i] is not None:
             to = gradients[2 + i] + offsets(row, sizes, gradient_strides[2 + i])
-            own_ends, total = ends_of(ends[i], row, sizes, valid_strides[i], size, used)
+            own_ends = ends[i] + offsets(row, sizes, valid_strides[i]) * size
             write_shares(
-                to, gradient_steps[2 + i], order, steps[i], written, own_ends, total, room + 2 * size, slope, used,
-                BLOCK,
+                to, gradient_steps[2 + i], order, steps[i], written, own_ends, total_of(own_ends, size, used),
+                room + 2 * size, slope, used, BLOCK,
             )  # fmt: skip
         room += 3 * size
 

@@ -285,7 +285,7 @@ def pairwise_kernel(
             tl.store(value + offsets(row, sizes, value_strides), rounded(loss, value), inside)
 
         along = ()
-        for i in tl.static_range(len(gradients)):
+        for i in tl.static_range(len(operands)):
             if NORMALIZE and gradients[i] is not None:
                 along += (
                     along_itself(vectors, kept, width, eps, p, amounts, units, i, KIND, NORM, SWAP, ROWS, BLOCK, ONCE),
@@ -296,17 +296,18 @@ def pairwise_kernel(
             columns = first + tl.arange(0, BLOCK)
             found = derivatives(vectors, columns, kept, width, eps, p, amounts, units, KIND, NORM, SWAP, WIDE)
             slopes = ()  # all before the first is written, after which what was read would be read again
-            for i in tl.static_range(len(gradients)):
+            for i in tl.static_range(len(operands)):
                 turn = found[i]
                 if NORMALIZE and gradients[i] is not None:
                     turn -= along[i][:, None] * numbers_at(vectors[i], columns, kept, width, True)
                     turn = turn * vectors[i][3][:, None] * vectors[i][2][:, None]
                 slopes += (tl.where(kept[:, None], turn, 0.0),)
-            for i in tl.static_range(len(gradients)):
+            for i in tl.static_range(len(operands)):
                 if gradients[i] is not None:
-                    place = gradients[i] + offsets(row, sizes, gradient_strides[i])
+                    # under no name: in a loop a name has one type, but not all gradients have one dtype
                     tl.store(
-                        place[:, None] + columns.to(tl.int64)[None, :] * gradient_steps[i],
+                        (gradients[i] + offsets(row, sizes, gradient_strides[i]))[:, None]
+                        + columns.to(tl.int64)[None, :] * gradient_steps[i],
                         rounded(slopes[i], gradients[i]),
                         inside[:, None] & (columns < width)[None, :],
                     )
