@@ -12,14 +12,17 @@ import functools
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor
 
-from ..backend import HALVES, TRITON, fits_device, unready
+from ..backend import HALVES, INTERPRETED, TRITON, fits_device, unready
 from ..native import core
-from ..reduction import divisor_of
+from ..reduction import Reduction, divisor_of
+
+if TYPE_CHECKING:
+    from .triton import Divisor
 
 
 class Kernel(Protocol):
@@ -76,10 +79,58 @@ class Repeatable(DeviceKernel, Protocol):
 
     @property
     def beside(self) -> tuple[Tensor, ...]:
-        """Tensors on the device that a launch takes, but not from its arguments: sums that a mean divides by."""
+        """Tensors on the device that a launch takes, but not from its arguments: what forward left to backward."""
 
-    def keep(self, beside: tuple[Tensor, ...]) -> None:
-        """Takes for `beside` what a forward has made, since backward needs it."""
+    @property
+    def kept(self) -> Hashable:
+        """What else forward left to backward."""
+
+    def keep(self, beside: tuple[Tensor, ...], kept: Hashable) -> None:
+        """Takes what another forward of the key left to backward for its own."""
+
+
+class Counted:
+    """A call whose mean's denominator is counted on the device, by forward alone."""
+
+    __slots__ = ()
+
+    counted: "Divisor | None"
+    """The denominator, once it was counted."""
+    normalizer: Tensor | None
+    """What the sum is divided by, if that is on the device."""
+    divide: "Callable[[], Divisor] | None"
+    """How it is counted, unless the host knows it."""
+    counting: Hashable
+    """What that depends on, besides tensors."""
+
+    def count_by(self, divide: "Callable[[], Divisor]", how: Reduction) -> None:
+        """Leaves the denominator to the launch."""
+        normalizer = how.normalizer
+        given = isinstance(normalizer, Tensor)
+        # its slots are the heir's
+        self.divide = divide  # type: ignore[misc]
+        self.normalizer = normalizer if is_on_device(normalizer) else None  # type: ignore[misc]
+        self.counting = how.reduction, how.on_empty, given or normalizer  # type: ignore[misc]
+
+    @property
+    def beside(self) -> tuple[Tensor, ...]:
+        if self.counted is None:
+            return () if self.normalizer is None else (self.normalizer,)
+        return () if self.counted.sums is None else (self.counted.sums,)
+
+    @property
+    def kept(self) -> tuple[float, str] | None:
+        return None if self.counted is None else (self.counted.number, self.counted.on_empty)
+
+    def keep(self, beside: tuple[Tensor, ...], kept: tuple[float, str]) -> None:
+        from .triton import Divisor
+
+        self.counted = Divisor(kept[0], beside[0], kept[1])  # type: ignore[misc]
+
+
+def is_on_device(normalizer: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor that no host may read."""
+    return isinstance(normalizer, Tensor) and (INTERPRETED or normalizer.device.type != "cpu")
 
 
 @dataclass(slots=True)

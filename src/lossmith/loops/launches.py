@@ -61,6 +61,8 @@ class Plan(NamedTuple):
     value: int | None
     gradients: list[int | None]
     beside: list[int]
+    kept: Hashable
+    """What forward leaves to backward: tensors, and what else."""
 
 
 _plans: dict[Hashable, Plan | None] = {}
@@ -77,10 +79,11 @@ def on(tensor: Tensor) -> contextlib.AbstractContextManager[Any]:
 
 def enqueue(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
     """`kernel[grid](*arguments, **constants)` in a call that may be repeated."""
-    compiled = kernel[grid](*arguments, **constants)
     watch = _watching.get()
-    if watch is not None:
-        watch.starts(kernel, grid, compiled, arguments, constants)
+    if watch is None:
+        kernel[grid](*arguments, **constants)
+    else:
+        watch.starts(kernel, grid, arguments, constants)
 
 
 def launched(
@@ -130,7 +133,7 @@ def launched(
         for launch in plan.launches:
             launch(pointers)
     if plan.beside:
-        kernel.keep(tuple([every[i] for i in plan.beside]))
+        kernel.keep(tuple([every[i] for i in plan.beside]), plan.kept)
     value = None if plan.value is None else every[plan.value]
     return value, [None if i is None else every[i] for i in plan.gradients]
 
@@ -155,8 +158,10 @@ def _watched(
         _watching.reset(token)
     if len(_plans) >= MOST_PLANS:
         _plans.clear()
-    new = [t for t in kernel.beside if all([t is not known for known in beside])]
-    _plans[key] = watch.plan(value, gradients, new)
+    changed = kernel.beside
+    if all([t is known for t, known in zip(changed, beside, strict=False)]) and len(changed) == len(beside):
+        changed = ()
+    _plans[key] = watch.plan(value, gradients, changed, kernel.kept)
     return value, gradients
 
 
@@ -171,22 +176,26 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Views that begin where what they are views of does, which is as good to a kernel."""
         self.launches: list[Launch] = []
         self.compiled = False
+        self.looks = True
         self.plain = True
         """Whether there was nothing else."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         found = func(*args, **(kwargs or {}))
+        if not self.looks:
+            return found
         if func.overloadpacket in ALLOCATIONS:
             self.fresh.append(found)
-        elif func.is_view and found.data_ptr() == args[0].data_ptr() and found.dtype == args[0].dtype:
+        elif func.is_view and isinstance(found, Tensor) and _begins_with(found, args[0]):
             self.views.append((found, args[0]))
         else:
             self.plain = False
         return found
 
-    def starts(
-        self, kernel: Any, grid: tuple[int, ...], compiled: Any, arguments: tuple[Any, ...], constants: dict[str, Any]
-    ) -> None:
+    def starts(self, kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], constants: dict[str, Any]) -> None:
+        self.looks = False  # the interpreter's own operations are none of the call's
+        compiled = kernel[grid](*arguments, **constants)
+        self.looks = True
         holes: list[tuple[int, Hole]] = []
         for place, argument in enumerate(arguments):
             if isinstance(argument, Tensor):
@@ -203,29 +212,34 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         else:
             self.launches.append(Launch(kernel[grid], blank, holes, constants))
 
-    def number_of(self, tensor: Tensor) -> int:
-        """A tensor's number; of a view that of what it is a view of."""
+    def number_of(self, tensor: Tensor, shaped: bool = False) -> int:
+        """A tensor's number; of a view that of what it is a view of, which may have to be of the same shape."""
         while True:
             for number, known in enumerate([*self.given, *self.fresh]):
                 if known is tensor:
                     return number
             origin = next((origin for view, origin in self.views if view is tensor), None)
-            if origin is None:
+            if origin is None or (shaped and (origin.shape, origin.stride()) != (tensor.shape, tensor.stride())):
                 self.plain = False
                 return 0
             tensor = origin
 
-    def plan(self, value: Tensor | None, gradients: Gradients, beside: Sequence[Tensor]) -> Plan | None:
+    def plan(self, value: Tensor | None, gradients: Gradients, beside: Sequence[Tensor], kept: Hashable) -> Plan | None:
         """None if the call can't be repeated."""
         plan = Plan(
             [(t.shape, t.stride(), t.dtype) for t in self.fresh],
             self.launches,
             self.compiled,
-            None if value is None else self.number_of(value),
-            [None if g is None else self.number_of(g) for g in gradients],
+            None if value is None else self.number_of(value, shaped=True),
+            [None if g is None else self.number_of(g, shaped=True) for g in gradients],
             [self.number_of(t) for t in beside],
+            kept,
         )
         return plan if self.plain else None
+
+
+def _begins_with(view: Tensor, tensor: Tensor) -> bool:
+    return view.data_ptr() == tensor.data_ptr() and view.dtype == tensor.dtype
 
 
 _aten = torch.ops.aten

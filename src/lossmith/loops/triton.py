@@ -18,9 +18,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..backend import INTERPRETED
 from ..errors import EMPTY, note_on, number_of
 from ..reduction import Reduction, denominator_of
+from .fused import is_on_device
 from .launches import enqueue, on
 
 EMPTY_MEAN = tl.constexpr(EMPTY)
@@ -49,16 +49,6 @@ class Divisor(NamedTuple):
 
     def __truediv__(self, rows: float) -> "Divisor":
         return self._replace(number=self.number / rows)
-
-    @property
-    def key(self) -> tuple[float, str]:
-        """What it is, but for numbers on the device."""
-        return self.number, self.on_empty
-
-    @property
-    def beside(self) -> tuple[Tensor, ...]:
-        """The numbers on the device."""
-        return () if self.sums is None else (self.sums,)
 
     @property
     def arguments(self) -> tuple[float, Tensor | None, int]:
@@ -280,7 +270,14 @@ def rescale(gradients: Sequence[Tensor | None], upstream: Tensor) -> None:
     most = max([g.numel() for g in given], default=0)
     if most:
         with on(given[0]):
-            rescale_kernel[(triton.cdiv(most, 1024),)](given, tuple([g.numel() for g in given]), upstream, BLOCK=1024)
+            enqueue(
+                rescale_kernel,
+                (triton.cdiv(most, 1024),),
+                given,
+                tuple([g.numel() for g in given]),
+                upstream,
+                BLOCK=1024,
+            )
 
 
 class Layout(NamedTuple):
@@ -341,10 +338,28 @@ def weigh(factors: Sequence[Tensor], mask: Tensor | None, shape: Sequence[int], 
     partials = torch.empty(programs, dtype=torch.float64, device=given[0].device)
     strides = layout.strides[: len(factors)]
     with on(partials):
-        weigh_kernel[(programs,)](
-            tuple(factors), mask, partials, layout.sizes, strides, layout.strides[-1], n, WIDE=wide, BLOCK=1024
+        enqueue(
+            weigh_kernel,
+            (programs,),
+            tuple(factors),
+            mask,
+            partials,
+            layout.sizes,
+            strides,
+            layout.strides[-1],
+            n,
+            WIDE=wide,
+            BLOCK=1024,
         )
     return partials
+
+
+def divisor_of_call(call: Any) -> Divisor:
+    """The denominator of a `fused.Counted` call that either knows it or knows how it is counted."""
+    if call.counted is None:
+        call.counted = Divisor(call.divisor or 1.0) if call.divide is None else call.divide()
+    counted: Divisor = call.counted
+    return counted
 
 
 def divisor_on_device(
@@ -387,6 +402,6 @@ def divisor_on_device(
     )
     if isinstance(found, Divisor):
         return found
-    if isinstance(found, Tensor) and (found.device.type != "cpu" or INTERPRETED):
+    if is_on_device(found):
         return Divisor(1.0, found.detach().reshape(1), how.on_empty)
     return Divisor(float(found), None, how.on_empty)

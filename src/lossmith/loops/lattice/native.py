@@ -1,6 +1,7 @@
 """CTC on kernels, and the choice between them and the reference."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from ... import checks
 from ...backend import TRITON, kernels
 from ...native import core
 from ...reduction import Reduction, wants_gradient
-from ..fused import Steps, fused, fused_on_device
+from ..fused import Counted, Steps, fused, fused_on_device
 from .sequences import GivenSequences, LabelSequences, label_sequences
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def lattice(
             on_device = _CallOnDevice(loss, logits, blank, lambda: steps(checked()), masked=bool(masks))
             if wants_gradient(how):  # as below
                 return steps(checked()).finish(fused_on_device(on_device, (scores, *given[:3], *masks)))
-            weights = on_device.settle(how, shape, zero_infinity, result)
+            weights = on_device.settle(how._replace(mask=given.mask), shape, zero_infinity, result)
             return fused_on_device(on_device, (scores, *given[:3], *weights, *masks))
         if found:
             sequences = checked()
@@ -114,7 +115,7 @@ class _Call:
 
 
 @dataclass(slots=True)
-class _CallOnDevice:
+class _CallOnDevice(Counted):
     """One call on a GPU. Its tensors are the scores, targets and lengths as given, and a weight and mask of samples."""
 
     loss: str
@@ -131,7 +132,11 @@ class _CallOnDevice:
     zero_infinity: bool = False
     per_label: bool = False
     """Whether each sample's loss is divided by its number of labels."""
-    divisor: "Divisor | None" = None
+    divisor: float = 0.0
+    counted: "Divisor | None" = None
+    normalizer: Tensor | None = None
+    divide: "Callable[[], Divisor] | None" = None
+    counting: Hashable = None
 
     def settle(self, how: Reduction, shape: torch.Size, zero_infinity: bool, result: torch.dtype) -> tuple[Tensor, ...]:
         """Leaves weighing and reducing to the kernel; gives the weights of the samples, if there are any."""
@@ -139,17 +144,23 @@ class _CallOnDevice:
 
         checks.fits(self.loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
         self.bare, self.shape, self.result, self.zero_infinity = False, shape, result, zero_infinity
+        if how.sample_weight is not None:
+            self.weighed, how = True, how._replace(sample_weight=how.sample_weight.expand(shape).reshape(-1))
         if how.reduction != "none":
             self.per_label = how.reduction == "mean"
-            self.divisor = divisor_on_device(how, shape, wide=True)
-        self.weighed = how.sample_weight is not None
-        return () if how.sample_weight is None else (how.sample_weight.expand(shape).reshape(-1),)
+            self.count_by(functools.partial(divisor_on_device, how, shape, wide=True), how)
+        return () if how.sample_weight is None else (how.sample_weight,)
 
     @property
     def reduced(self) -> bool:
-        return self.divisor is not None
+        return self.divide is not None
 
-    key = None
+    @property
+    def key(self) -> Hashable:
+        return (
+            self.loss, self.logits, self.blank, self.masked, self.weighed, self.bare, self.shape, self.result,
+            self.zero_infinity, self.per_label, self.counting,
+        )  # fmt: skip
 
     def launch(
         self,

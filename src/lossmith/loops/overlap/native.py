@@ -1,6 +1,6 @@
 """The overlap loop on the compiled kernels, and the choice between them and the reference."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ... import checks
-from ...backend import INTERPRETED, TRITON, dtypes, dtypes_of, kernels
+from ...backend import TRITON, dtypes, dtypes_of, kernels
 from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, reduce, wants_gradient
-from ..fused import empty_number, fused, fused_on_device, widened
+from ..fused import empty_number, fused, fused_on_device, is_on_device, widened
 from .regions import (
     Activation,
     Aims,
@@ -141,7 +141,7 @@ class _Call:
     def count(self, on_device: bool) -> None:
         """Settles what the sum is divided by."""
         normalizer = self.how.normalizer
-        if on_device and isinstance(normalizer, Tensor) and (INTERPRETED or normalizer.device.type != "cpu"):
+        if on_device and is_on_device(normalizer):
             self.normalizer, self.divisor = normalizer.detach().reshape(1), 1.0
             return
         if normalizer is not None and not isinstance(normalizer, str):
@@ -209,7 +209,29 @@ class _Call:
             raise _NothingCounts
         return value, gradients + [None] * (len(tensors) - 2)
 
-    key = None
+    @property
+    def key(self) -> Hashable:
+        return (
+            self.loss, self.formula, self.of, self.how.reduction, self.how.on_empty, self.shape, self.dtypes,
+            self.given, self.counting, self.divisor, self.bare,
+        )  # fmt: skip
+
+    @property
+    def beside(self) -> tuple[Tensor, ...]:
+        if self.judged is None:
+            return () if self.normalizer is None else (self.normalizer,)
+        slopes, divisor = self.judged
+        return (slopes,) if divisor.sums is None else (slopes, divisor.sums)
+
+    @property
+    def kept(self) -> tuple[float, str] | None:
+        return None if self.judged is None else (self.judged[1].number, self.judged[1].on_empty)
+
+    def keep(self, beside: tuple[Tensor, ...], kept: tuple[float, str]) -> None:
+        from ..triton import Divisor
+
+        slopes, *sums = beside
+        self.judged = slopes, Divisor(kept[0], sums[0] if sums else None, kept[1])
 
     def launch(
         self,

@@ -1,6 +1,7 @@
 """The pairwise loop on the compiled kernels, and the choice between them and the reference."""
 
-from collections.abc import Hashable, Sequence
+import functools
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -12,7 +13,16 @@ from ...backend import TRITON, kernels
 from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, wants_gradient
-from ..fused import Steps, divisor_for, empty_number, fused, fused_on_device, summed, widened
+from ..fused import (
+    Counted,
+    Steps,
+    divisor_for,
+    empty_number,
+    fused,
+    fused_on_device,
+    summed,
+    widened,
+)
 
 if TYPE_CHECKING:
     from ..triton import Divisor
@@ -81,14 +91,19 @@ def pairwise(
             if how.reduction == "sum":
                 call.divisor = 1.0
             elif how.reduction != "none" and not in_torch:
-                call.divisor = divisor_for(found)(how, shape, wide=compute == torch.float64)
-                in_torch = call.divisor == 0
+                divide = functools.partial(divisor_for(found), how, shape, wide=compute == torch.float64)
+                if found == TRITON:
+                    call.divisor = 1.0
+                    call.count_by(divide, how)
+                else:
+                    call.divisor = divide()
+                    in_torch = call.divisor == 0
             call.masked = bool(masks)
             if not in_torch:
                 call.factors = len(factors)
                 return run(call, (*vectors, *targets, *factors, *masks))
             # the kernel gives unreduced losses: on_empty, and weights that want a gradient, are for torch's operations
-            call.divisor, call.result, call.bare = 0.0, compute, True
+            call.divisor, call.divide, call.result, call.bare = 0.0, None, compute, True
             return steps.finish(run(call, (*widened(vectors), *targets, *masks)))
     return steps.finish(steps.of(*vectors, *targets))
 
@@ -117,7 +132,7 @@ class Parts(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Call:
+class _Call(Counted):
     """One call of the kernel."""
 
     loss: str
@@ -129,12 +144,16 @@ class _Call:
     width: int
     compute: torch.dtype
     result: torch.dtype
-    divisor: "float | Divisor" = 0.0
+    divisor: float = 0.0
     targeted: bool = False
     factors: int = 0
     masked: bool = False
     bare: bool = False
     """Whether weighing and reducing are left to torch."""
+    counted: "Divisor | None" = None
+    normalizer: Tensor | None = None
+    divide: "Callable[[], Divisor] | None" = None
+    counting: Hashable = None
 
     @property
     def reduced(self) -> bool:
@@ -170,7 +189,7 @@ class _Call:
             if not self.reduced:
                 divisor, factors = 1.0, [*factors, _as_numbers(upstream, self.shape)]  # type: ignore[arg-type]
             elif upstream is not None:
-                scale = upstream / divisor  # type: ignore[assignment, operator]
+                scale = upstream / divisor  # type: ignore[assignment]
         places: list[Tensor | None] = [None] * count
         if upstream is not None:
             for i, vector in enumerate(vectors):
@@ -218,18 +237,10 @@ class _Call:
 
     @property
     def key(self) -> Hashable:
-        divisor = self.divisor if isinstance(self.divisor, float | int) else self.divisor.key
         return (
             self.loss, self.kind, self.formula, self.numbers, self.shape, self.width, self.compute, self.result,
-            divisor, self.targeted, self.factors, self.masked, self.bare,
+            self.divisor, self.counting, self.targeted, self.factors, self.masked, self.bare,
         )  # fmt: skip
-
-    @property
-    def beside(self) -> tuple[Tensor, ...]:
-        return () if isinstance(self.divisor, float | int) else self.divisor.beside
-
-    def keep(self, beside: tuple[Tensor, ...]) -> None:
-        """There is nothing that forward makes for backward."""
 
     def launch(
         self,

@@ -12,7 +12,7 @@ from ...backend import TRITON, dtypes, kernels
 from ...formula import Formula
 from ...native import core
 from ...reduction import Reduction, reduce, wants_gradient
-from ..fused import divisor_for, empty_number, fused, fused_on_device, summed, widened
+from ..fused import Counted, divisor_for, empty_number, fused, fused_on_device, summed, widened
 from ..masking import hide_rows
 from . import reference
 from .compiled import unreduced
@@ -140,12 +140,12 @@ def pointwise_rows(
             classes = each[-1]
             checks.fits(loss, "sample_weight", how.sample_weight, shape, "the unreduced loss")
             scale, mask = (None if t is None else t.unsqueeze(-1) for t in (how.sample_weight, how.mask))
-            of_rows = how._replace(mask=mask)
+            of_rows = how._replace(sample_weight=scale, mask=mask)
             call = _Call(loss, formula, len(tensors), numbers, parameters, of_rows, None, compute, result, each, finish)
             call.on_device = found == TRITON
             divide = divisor_for(found)
             call.settle(
-                lambda: divide(how, shape, wide=compute == torch.float64),
+                lambda: divide(of_rows, (*shape, 1), wide=compute == torch.float64),
                 wants_gradient(how, weight) or how.reduction == "none" or classes == 0,
                 tuple([t for t in (weight, scale) if t is not None]),
                 mask,
@@ -188,12 +188,12 @@ Tail = tuple[Tensor | None, bool, int | None] | Callable[[Tensor], Tensor]
 """What `reference.finish` gets besides (weight, weight_in_mean, batch), or what to call instead of it."""
 
 
-class _Call:
+class _Call(Counted):
     """One call of the kernel. Its tensors come apart: the operands, the factors, the mask."""
 
     __slots__ = (
-        "bare", "compute", "count", "divisor", "domain", "factors", "formula", "how", "loss", "mask", "numbers",
-        "on_device", "parameters", "result", "shape", "tail",
+        "bare", "compute", "count", "counted", "counting", "divide", "divisor", "domain", "factors", "formula", "how",
+        "loss", "mask", "normalizer", "numbers", "on_device", "parameters", "result", "shape", "tail",
     )  # fmt: skip
 
     def __init__(
@@ -213,10 +213,14 @@ class _Call:
         self.loss, self.formula, self.count, self.numbers, self.parameters = loss, formula, count, numbers, parameters
         self.how, self.domain, self.compute, self.result, self.shape = how, domain, compute, result, shape
         self.tail = tail
-        self.divisor: float | Divisor = 0.0
+        self.divisor = 0.0
         """What the sum of the losses is divided by; 0 where each stays by itself."""
         self.on_device = False
         """Whether a Triton kernel runs."""
+        self.counted: Divisor | None = None
+        self.normalizer: Tensor | None = None
+        self.divide: Callable[[], Divisor] | None = None
+        self.counting: Hashable = None
         self.factors: tuple[Tensor, ...] = ()
         self.mask: Tensor | None = None
         self.bare = False
@@ -224,7 +228,7 @@ class _Call:
 
     def settle(
         self,
-        divisor: "Callable[[], float | Divisor]",
+        divisor: Callable[[], Any],
         in_torch: bool,
         factors: tuple[Tensor, ...],
         mask: Tensor | None,
@@ -236,10 +240,16 @@ class _Call:
         """
         self.mask = mask
         if not in_torch and self.how.reduction != "none":
-            found = 1.0 if self.how.reduction == "sum" else divisor()
-            # a divisor of 0 is ruled by `on_empty`, in torch
-            in_torch = found == 0 or not self.shape.numel()
-            self.divisor = found * terms
+            in_torch = not self.shape.numel()
+            if self.how.reduction == "sum":
+                self.divisor = float(terms)
+            elif self.on_device:
+                self.divisor = 1.0
+                self.count_by(lambda: divisor() * terms, self.how)
+            elif not in_torch:
+                self.divisor = divisor() * terms
+                # a divisor of 0 is ruled by `on_empty`, in torch
+                in_torch = self.divisor == 0
         if in_torch:
             # the kernel gives the unreduced loss; weights that want a gradient get theirs from torch's operations
             self.divisor, self.bare = 0.0, True
@@ -285,7 +295,7 @@ class _Call:
         if divisor:
             value = empty_number(result)
             if upstream is not None:
-                scale = upstream / divisor  # type: ignore[assignment, operator]
+                scale = upstream / divisor  # type: ignore[assignment]
         elif upstream is not None:
             value = empty_number(result)
             divisor, factors = 1.0, (*factors, upstream)
@@ -318,19 +328,12 @@ class _Call:
 
     @property
     def key(self) -> Hashable:
-        divisor = self.divisor if isinstance(self.divisor, float | int) else self.divisor.key
         bounds = None if self.domain is None else self.domain.bounds
+        counting = self.counting, self.tail[1:] if isinstance(self.tail, tuple) else None
         return (
             self.loss, self.formula, self.numbers, self.parameters, bounds, self.compute, self.result, self.shape,
-            divisor, len(self.factors), self.mask is None, self.bare,
+            self.divisor, counting, len(self.factors), self.how.sample_weight is None, self.mask is None, self.bare,
         )  # fmt: skip
-
-    @property
-    def beside(self) -> tuple[Tensor, ...]:
-        return () if isinstance(self.divisor, float | int) else self.divisor.beside
-
-    def keep(self, beside: tuple[Tensor, ...]) -> None:
-        """There is nothing that forward makes for backward."""
 
     def launch(
         self,

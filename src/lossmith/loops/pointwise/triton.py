@@ -17,8 +17,8 @@ from ..fused import summed
 from ..launches import enqueue, on
 from ..triton import (
     MOST_PARTIALS,
-    Divisor,
     as_number,
+    divisor_of_call,
     finish,
     gradient_scale,
     leave,
@@ -160,7 +160,7 @@ def launch(
     result = call.compute if call.bare else call.result
     factors: tuple[Tensor, ...] = tuple(tensors[count : count + len(call.factors)])
     mask = None if call.mask is None else tensors[-1]
-    divisor = call.divisor if isinstance(call.divisor, Divisor) else Divisor(call.divisor or 1.0)
+    divisor = divisor_of_call(call)
     reduced = call.reduced
     gradients: list[Tensor | None] = [None] * len(tensors)
     asked = [w and d for w, d in zip(wanted[:count], call.formula.differentiable, strict=False)]

@@ -11,7 +11,7 @@ from ... import checks
 from ...backend import TRITON, kernels
 from ...native import core
 from ...reduction import Reduction, reduce, wants_gradient
-from ..fused import empty_number, fused, fused_on_device, widened
+from ..fused import Counted, empty_number, fused, fused_on_device, widened
 from .distillation import Distillation
 from .labels import ClassLabels, class_labels
 from .softmax import Focus
@@ -191,7 +191,7 @@ class Parts(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Call:
+class _Call(Counted):
     """One call of the kernel."""
 
     kind: Kind
@@ -217,10 +217,8 @@ class _Call:
     loss: str = ""
     focus: Focus | None = None
     normalizer: Tensor | None = None
-    """What the sum is divided by, if that is on the device."""
     on_empty: str = "nan"
     counted: "Divisor | None" = None
-    """The divisor, once it was counted."""
 
     @property
     def reduced(self) -> bool:
@@ -294,18 +292,6 @@ class _Call:
             self.power, self.weighted, self.counting, self.divisor, self.factors, self.masked, distillation, self.bare,
             self.on_empty,
         )  # fmt: skip
-
-    @property
-    def beside(self) -> tuple[Tensor, ...]:
-        if self.counted is not None:
-            return self.counted.beside
-        return () if self.normalizer is None else (self.normalizer,)
-
-    def keep(self, beside: tuple[Tensor, ...]) -> None:
-        from ..triton import Divisor
-
-        (sums,) = beside
-        self.counted = Divisor(self.divisor, sums, self.on_empty)
 
     def launch(
         self,

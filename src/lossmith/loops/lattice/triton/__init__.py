@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ....backend import HALVES
 from ....errors import note_on, number_of
-from ...launches import on
-from ...triton import Divisor, finish, rescale
+from ...launches import enqueue, on
+from ...triton import divisor_of_call, finish, rescale
 from .gradient import gradient_kernel
 from .plan import plan_kernel
 from .softmax import normalise_kernel
@@ -65,8 +65,8 @@ def launch(
         value = torch.empty((), dtype=call.result, device=device)
         partials = torch.empty(samples, dtype=torch.float64, device=device)
     elif first:
-        value = torch.empty(samples, dtype=call.result, device=device)
-    divisor = Divisor() if call.divisor is None else call.divisor
+        value = torch.empty(samples if call.shape is None else call.shape, dtype=call.result, device=device)
+    divisor = divisor_of_call(call)
 
     # a sequence that is longer than all frames has no alignment, and no states
     width = min(most, size) + 1
@@ -85,9 +85,11 @@ def launch(
 
     with on(scores):
         if samples and call.logits:
-            tops, logs = torch.empty(2, size, samples, dtype=torch.float64, device=device)
+            tops, logs = (torch.empty(size, samples, dtype=torch.float64, device=device) for _ in range(2))
             rows = max(1, 1024 // across)
-            normalise_kernel[(triton.cdiv(size * samples, rows),)](
+            enqueue(
+                normalise_kernel,
+                (triton.cdiv(size * samples, rows),),
                 scores,
                 frames,
                 mask,
@@ -106,7 +108,9 @@ def launch(
                 BLOCK=across,
             )
         if samples:
-            plan_kernel[(samples,)](
+            enqueue(
+                plan_kernel,
+                (samples,),
                 targets,
                 frames,
                 lengths,
@@ -132,7 +136,9 @@ def launch(
                 BLOCK=block,
                 num_warps=_warps(block),
             )
-            sweep_kernel[(programs,)](
+            enqueue(
+                sweep_kernel,
+                (programs,),
                 scores,
                 targets,
                 weight,
@@ -163,7 +169,9 @@ def launch(
             at_once = min(MOST_PROGRAMS, samples * segments)
             scratch = torch.empty(at_once, SEGMENT.value + 3, 4, width, dtype=torch.float64, device=device)
             narrow = min(MOST_AT_ONCE, 256)  # it has more to keep in registers
-            gradient_kernel[(at_once,)](
+            enqueue(
+                gradient_kernel,
+                (at_once,),
                 scores,
                 targets,
                 weight,
@@ -202,8 +210,6 @@ def launch(
             )
     if again and upstream is not None:  # a later backward goes through the same steps as the first, for the same bits
         rescale((gradient,), upstream)
-    if value is not None and not call.reduced and call.shape is not None:
-        value = value.reshape(call.shape)
     return value, [gradient, *[None] * (len(tensors) - 1)]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ....errors import note_on, number_of
 from ....formula.triton import triton_function
-from ...launches import on
+from ...launches import enqueue, on
 from ...triton import COUNTS, Divisor, Layout, finish
 from ..regions import Settings
 from .slopes import differentiate_kernel
@@ -78,7 +78,9 @@ def launch(
             assert call.judged is not None
             slopes, divisor = call.judged
             if n * samples:
-                differentiate_kernel[(samples * pieces,)](
+                enqueue(
+                    differentiate_kernel,
+                    (samples * pieces,),
                     input,
                     target,
                     element_mask,
@@ -107,7 +109,9 @@ def launch(
         pieces = triton.cdiv(pieces, blocks)
         sums = torch.empty(samples * pieces * classes * SUMS.value, dtype=torch.float64, device=device)
         if sums.numel():
-            measure_kernel[(samples * pieces,)](
+            enqueue(
+                measure_kernel,
+                (samples * pieces,),
                 input,
                 target,
                 element_mask,
@@ -151,7 +155,9 @@ def _judged(
         counts = torch.empty(programs, dtype=torch.float64, device=device)
     rule = call.how.on_empty if call.reduced and call.how.reduction != "sum" else "nan"
     divisor = Divisor(call.divisor if call.reduced else 1.0, call.normalizer if counts is None else counts, rule)
-    judge_kernel[(programs,)](
+    enqueue(
+        judge_kernel,
+        (programs,),
         sums,
         slopes,
         value,

@@ -17,7 +17,7 @@ from ....errors import note_on, number_of
 from ....formula.triton import triton_function
 from ...fused import summed
 from ...launches import enqueue, on
-from ...triton import MOST_PARTIALS, Divisor, Layout, finish
+from ...triton import MOST_PARTIALS, Layout, divisor_of_call, finish
 from .kernel import pairwise_kernel
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def launch(
     """`fused.DeviceKernel.launch` of a pairwise call."""
     vectors, target, factors, mask = call.apart(tensors)
     numbers, shape, width, device = call.numbers, call.shape, call.width, vectors[0].device
-    divisor = call.divisor if isinstance(call.divisor, Divisor) else Divisor(call.divisor or 1.0)
+    divisor = divisor_of_call(call)
     whole = torch.Size((*shape, width))
     asked = wanted[: call.count]
     gradients: list[Tensor | None] = [None] * len(tensors)
