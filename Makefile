@@ -9,7 +9,7 @@ READY := .venv/.ready
 BUILT := .venv/.built
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 
-.PHONY: help demo test test-all test-sanitized check format bench figures docs wheel clean
+.PHONY: help demo test test-all test-triton test-sanitized check format bench figures docs wheel clean
 
 help:  ## Say what can be made.
 	@grep '^[a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -42,6 +42,12 @@ demo: $(BUILT)  ## Choose a loss for two real data sets and write a report of ea
 
 test: $(BUILT)  ## Run the tests on a fixed sample of the cases, and the examples in the docstrings.
 	$(PYTEST)
+
+TRITON ?= 3.6.0
+
+test-triton: $(BUILT)  ## Compile a sample of the GPU's kernels with another Triton: make test-triton TRITON=3.6.0.
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/triton-$(TRITON) triton==$(TRITON)
+	PYTHONPATH=build/triton-$(TRITON) $(PYTEST) tests/gpu/test_compiled.py
 
 test-all: $(BUILT)  ## Run every test on every case.
 	$(PYTEST) --all

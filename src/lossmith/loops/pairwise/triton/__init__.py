@@ -7,7 +7,7 @@ number has to be known first).
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import triton
@@ -17,7 +17,7 @@ from ....errors import note_on, number_of
 from ....formula.triton import triton_function
 from ...fused import summed
 from ...launches import enqueue, on
-from ...triton import MOST_PARTIALS, Layout, divisor_of_call, finish
+from ...triton import MOST_PARTIALS, divisor_of_call, finish, strided
 from .kernel import pairwise_kernel
 
 if TYPE_CHECKING:
@@ -82,12 +82,7 @@ def launch(
     pointers: tuple[tuple[Tensor | None, ...], ...] = vectors, tuple(gradients[: call.count]), factors
     each = target, mask, None if call.reduced else value
     starts = [[t if t is None or t.dim() == 0 else t.select(-1, 0) for t in given] for given in pointers[:2]]
-    given = [*starts[0], *starts[1], *factors, *each]
-    layout = Layout.of(shape, [t for t in given if t is not None])
-    strides = iter(layout.strides)
-
-    def of(given: Sequence[Any]) -> tuple[tuple[int, ...], ...]:
-        return tuple([(0,) * len(layout.sizes) if t is None else next(strides) for t in given])
+    sizes, (*of_pointers, of_each) = strided(shape, *starts, factors, each)
 
     def steps(given: Sequence[Tensor | None]) -> tuple[int, ...]:
         return tuple([0 if t is None or t.dim() == 0 else t.stride(-1) for t in given])
@@ -104,9 +99,9 @@ def launch(
             partials,
             upstream,
             note_on(device) if noted else None,
-            layout.sizes,
-            *[of(given) for given in pointers],
-            *of(each),
+            sizes,
+            *of_pointers,
+            *of_each,
             steps(vectors),
             steps(pointers[1]),
             n,
