@@ -63,6 +63,14 @@ def reference() -> Iterator[None]:
 
 
 @contextmanager
+def made_anew() -> Iterator[None]:
+    """No call is repeated from its plan."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fused, "_launched", lambda: lambda kernel, *given: kernel.launch(*given))
+        yield
+
+
+@contextmanager
 def ran(on: str) -> Iterator[list[backend.Dispatch]]:
     """Kernels of this backend run here, forward and backward, and nothing else."""
 

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from kernels import (
     evaluate,
     identical,
     leaves_of,
+    made_anew,
     ran,
     random_tensor,
     reference,
@@ -26,19 +26,12 @@ from kernels import (
 
 pytest.importorskip("triton")
 
-from lossmith.loops import fused, launches
+from lossmith.loops import launches
 
 
 @pytest.fixture(autouse=True)
 def no_plans(monkeypatch):
     monkeypatch.setattr(launches, "_plans", {})
-
-
-@contextmanager
-def made_anew() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fused, "_launched", lambda: lambda kernel, *given: kernel.launch(*given))
-        yield
 
 
 def of_random(shape: tuple[int, ...], seed: int) -> Tensor:
