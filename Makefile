@@ -14,8 +14,10 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=worksteal
 help:  ## Say what can be made.
 	@grep '^[a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
-# What the kernels are built from: after a change they are built anew.
+# What the kernels are built from: after a change they are built anew. The folders: an editable install knows each file's
+# place, so it is made anew where files came, went or moved.
 KERNELS := CMakeLists.txt $(shell find src -name '*.cpp' -o -name '*.h') $(wildcard src/lossmith/formula/*.py src/lossmith/losses/*.py)
+KERNELS += $(shell find src -type d -not -name __pycache__ -not -name '*.egg-info')
 
 # torch is pinned everywhere, or pip would take the newest release, with gigabytes of CUDA.
 $(READY): pyproject.toml constraints.txt

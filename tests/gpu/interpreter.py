@@ -15,7 +15,6 @@ from typing import Any
 import numpy
 import pytest
 import torch
-from _pytest.runner import runtestprotocol
 
 
 class Interpreter:
@@ -62,6 +61,7 @@ class Server:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.items: dict[str, pytest.Item] = {}
+        self.reports: list[pytest.TestReport] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -74,8 +74,14 @@ class Server:
                 nodeid = self.connection.recv()
             except EOFError:
                 return True
-            reports = runtestprotocol(self.items[nodeid], log=False, nextitem=None)
-            self.connection.send([_serialized(session.config, report) for report in reports])
+            # all hooks of a test, those among them that filter warnings
+            item = self.items[nodeid]
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+            self.connection.send([_serialized(session.config, report) for report in self.reports])
+            self.reports.clear()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.reports.append(report)
 
 
 def _died(item: pytest.Item, code: int | None) -> pytest.TestReport:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import checks
-from ..backend import dtypes, readable
+from ..backend import INTERPRETED, dtypes, readable
 from ..card import Card, Curve, Sibling, Text, Trap
 from ..criterion import Criterion
 from ..facts import REALS, Facts, Loss
@@ -176,7 +176,7 @@ def _prices(quantiles: Tensor | tuple[float, ...], dtype: torch.dtype, device: t
         wide = quantiles.to(torch.promote_types(quantiles.dtype, dtype))
         return [(1 - wide).to(dtype), wide.to(dtype)]
     numbers = ([1.0 - q for q in quantiles], quantiles)
-    if device.type == "cpu":
+    if device.type == "cpu" and not INTERPRETED:
         return torch.tensor(numbers, dtype=dtype, device=device).unbind()
     # written by the device: a copy from the host's memory would be read again where a graph of the device is replayed
     return [torch.cat([torch.full((1,), q, dtype=dtype, device=device) for q in side]) for side in numbers]

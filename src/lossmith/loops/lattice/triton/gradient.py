@@ -96,8 +96,9 @@ def gradient_kernel(
         end = tl.maximum(begin, tl.minimum(stop, size))
 
         past = states + (n * slots + segment) * frame_size
-        for t in range(begin, end):
-            source = tl.where(t == begin, past, scratch + (t - 1 - begin) * frame_size)
+        for step in range(0, end - begin):
+            t = begin + step  # of 64 bits, as addresses need
+            source = tl.where(step == 0, past, scratch + (t - 1 - begin) * frame_size)
             to = scratch + (t - begin) * frame_size
             at = scores + t * strides[0] + n * strides[1]
             top = of_frame(tops, t * samples + n)
@@ -186,7 +187,8 @@ def gradient_kernel(
                 of_class = tl.sum(tl.where(is_last, own, 0))
             tl.debug_barrier()
 
-        for t in range(end, stop):
+        for step in range(0, stop - end):
+            t = end + step
             to = gradient + t * gradient_strides[0] + n * gradient_strides[1]
             for start in range(0, ACROSS if ALL_CLASSES else classes, ACROSS):
                 c = start + tl.arange(0, ACROSS)
