@@ -26,7 +26,9 @@ from kernels import (
 
 pytest.importorskip("triton")
 
-from lossmith.loops import launches
+from lossmith.loops import fused, launches
+from lossmith.loops.triton import Divisor
+from lossmith.reduction import Reduction
 
 
 @pytest.fixture(autouse=True)
@@ -158,6 +160,18 @@ def test_numbers_are_told_apart(device):
                 found = LF.cross_entropy(x, labels, **keywords)
             with reference():
                 same(found, LF.cross_entropy(x, labels, **keywords))
+
+
+def test_a_tensor_of_the_host_is_no_number():
+    """A normaliser on the host is read anew by every call."""
+
+    class Call(fused.Counted):
+        pass
+
+    of_tensor, of_number = Call(), Call()
+    of_tensor.count_by(Divisor, Reduction("mean", normalizer=torch.tensor(1.0)))
+    of_number.count_by(Divisor, Reduction("mean", normalizer=1.0))
+    assert of_tensor.counting != of_number.counting
 
 
 def test_what_needs_more_than_kernels_is_made_anew(device):

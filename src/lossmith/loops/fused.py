@@ -106,11 +106,11 @@ class Counted:
     def count_by(self, divide: "Callable[[], Divisor]", how: Reduction) -> None:
         """Leaves the denominator to the launch."""
         normalizer = how.normalizer
-        given = isinstance(normalizer, Tensor)
+        number = "of a tensor" if isinstance(normalizer, Tensor) else normalizer
         # its slots are the heir's
         self.divide = divide  # type: ignore[misc]
         self.normalizer = normalizer if is_on_device(normalizer) else None  # type: ignore[misc]
-        self.counting = how.reduction, how.on_empty, given or normalizer  # type: ignore[misc]
+        self.counting = how.reduction, how.on_empty, number  # type: ignore[misc]
 
     @property
     def beside(self) -> tuple[Tensor, ...]:
