@@ -36,8 +36,8 @@ def no_plans(monkeypatch):
     monkeypatch.setattr(launches, "_plans", {})
 
 
-def of_random(shape: tuple[int, ...], seed: int) -> Tensor:
-    return random_tensor(shape, seed, dtype=torch.float32)
+def of_random(device: str, shape: tuple[int, ...], seed: int) -> Tensor:
+    return random_tensor(shape, seed, dtype=torch.float32).to(device)
 
 
 def drawn(case: Case, arguments: Arguments, device: str, count: int) -> Iterator[dict[str, Any]]:
@@ -47,7 +47,7 @@ def drawn(case: Case, arguments: Arguments, device: str, count: int) -> Iterator
         leaf = keywords.pop("leaf", False)
         if "sample_weight" in keywords:
             keywords["sample_weight"] = keywords["sample_weight"].to(arguments[leaves_of(case)[0]].dtype)
-        upstream = of_random(tuple(shape), 3).to(device) if keywords["reduction"] == "none" else None
+        upstream = of_random(device, tuple(shape), 3) if keywords["reduction"] == "none" else None
         yield {"leaves": [*leaves_of(case), *["sample_weight"] * leaf], "upstream": upstream, **keywords}
 
 
@@ -92,7 +92,7 @@ CALLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "huber": lambda x, y: LF.huber_loss(x, y),
     "cross_entropy": lambda x, y: LF.cross_entropy(x, y.argmax(1)),
     "probabilities": lambda x, y: LF.cross_entropy(x, y.softmax(1)),
-    "cosine": lambda x, y: LF.cosine_embedding_loss(x, y, torch.ones(len(x))),
+    "cosine": lambda x, y: LF.cosine_embedding_loss(x, y, torch.ones(len(x), device=x.device)),
 }
 each_call = pytest.mark.parametrize("name", CALLS)
 
@@ -108,14 +108,14 @@ def agrees(name: str, x: Tensor, y: Tensor, upstream: float = 1.0) -> None:
 
 @each_call
 def test_layouts_and_addresses_are_told_apart(name, device):
-    x, y = of_random((6, 8), 0), of_random((6, 8), 1)
-    long = of_random((49,), 2)
+    x, y = of_random(device, (6, 8), 0), of_random(device, (6, 8), 1)
+    long = of_random(device, (49,), 2)
     for _ in range(2):
         for point in (
             x,
-            of_random((8, 6), 3).T,
+            of_random(device, (8, 6), 3).T,
             long[1:].view(6, 8),
-            of_random((12, 8), 4)[::2],
+            of_random(device, (12, 8), 4)[::2],
             x.double(),
             long[:48].view(6, 8),
         ):
@@ -125,7 +125,7 @@ def test_layouts_and_addresses_are_told_apart(name, device):
 
 @each_call
 def test_a_tensor_that_is_given_twice(name, device):
-    x, y = of_random((4, 8), 0), of_random((4, 8), 1)
+    x, y = of_random(device, (4, 8), 0), of_random(device, (4, 8), 1)
     for _ in range(2):
         agrees(name, x, x)
         agrees(name, x, y)
@@ -134,20 +134,20 @@ def test_a_tensor_that_is_given_twice(name, device):
 
 def test_upstream_gradients_and_later_backwards(device):
     for upstream in (1.0, 0.37, 1.0, 0.0, -2.0):
-        agrees("huber", of_random((40,), 0), of_random((40,), 1), upstream)
-        agrees("cross_entropy", of_random((4, 8), 0), of_random((4, 8), 1), upstream)
-    x = of_random((40,), 2).requires_grad_()
+        agrees("huber", of_random(device, (40,), 0), of_random(device, (40,), 1), upstream)
+        agrees("cross_entropy", of_random(device, (4, 8), 0), of_random(device, (4, 8), 1), upstream)
+    x = of_random(device, (40,), 2).requires_grad_()
     with ran("triton"):
-        loss = LF.huber_loss(x, torch.zeros(40))
+        loss = LF.huber_loss(x, torch.zeros(40, device=device))
         once, again = (torch.autograd.grad(loss, x, retain_graph=True)[0] for _ in range(2))
-        other = LF.huber_loss(x, torch.zeros(40))
+        other = LF.huber_loss(x, torch.zeros(40, device=device))
         torch.autograd.grad(other, x)
     identical(once, again)  # no call writes what another has handed out
 
 
 def test_numbers_are_told_apart(device):
-    x, y = of_random((5, 4), 0), of_random((5, 4), 1)
-    labels = torch.tensor([0, 3, 1, 1, 2])
+    x, y = of_random(device, (5, 4), 0), of_random(device, (5, 4), 1)
+    labels = torch.tensor([0, 3, 1, 1, 2], device=device)
     for _ in range(2):
         for delta in (0.1, 1.0):
             for reduction in ("mean", "sum", "none", "batchmean"):
@@ -177,7 +177,7 @@ def test_a_tensor_of_the_host_is_no_number():
 def test_what_needs_more_than_kernels_is_made_anew(device):
     """The gradient of what is broadcast is summed by torch."""
     for seed in (0, 1):
-        x, y = of_random((3, 4), seed), of_random((4,), seed + 2)
+        x, y = of_random(device, (3, 4), seed), of_random(device, (4,), seed + 2)
         given = {"input": x, "target": y, "delta": 1.0}
         with ran("triton"):
             found = evaluate(LF.huber_loss, given, ["input", "target"])
@@ -189,5 +189,5 @@ def test_what_needs_more_than_kernels_is_made_anew(device):
 def test_plans_do_not_pile_up(device, monkeypatch):
     monkeypatch.setattr(launches, "MOST_PLANS", 4)
     for n in range(1, 12):
-        agrees("huber", of_random((n,), 0), of_random((n,), 1))
+        agrees("huber", of_random(device, (n,), 0), of_random(device, (n,), 1))
         assert 0 < len(launches._plans) <= 4
