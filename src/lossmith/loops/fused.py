@@ -278,7 +278,7 @@ def summed(gradient: Tensor, operand: Tensor) -> Tensor:
 
     In float64, and in the same bits for any number of threads, which torch's sums on a CPU are not.
     """
-    if gradient.device.type != "cpu":
+    if INTERPRETED or gradient.device.type != "cpu":
         return gradient.to(torch.float64).sum_to_size(operand.shape).to(operand.dtype)
     shape = (1,) * (gradient.dim() - operand.dim()) + operand.shape
     stop = gradient.dim()
