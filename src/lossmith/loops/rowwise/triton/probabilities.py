@@ -225,7 +225,8 @@ def launch(
     into: Sequence[Tensor | None] | None,
 ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
     rows = Rows(call, parts, wanted, upstream, into)
-    tile, focus, of_target = Tile.of(rows, 4096, each=16), call.focus, rows.gradients[1]
+    each = 8 if rows.wide else 16  # of a pair of numbers, which of float64 take twice the registers
+    tile, focus, of_target = Tile.of(rows, 4096, each=each), call.focus, rows.gradients[1]
     parameters = () if focus is None else focus.parameters
     return rows.run(
         probabilities_kernel,
